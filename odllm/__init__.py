@@ -1,1 +1,1 @@
-"""."""
+"""The `odllm` program: one verb a stage of the pipeline."""

@@ -1,0 +1,1 @@
+"""One module a verb. Heavy imports stay inside the functions: `odllm --help` must answer at once."""
