@@ -1,0 +1,267 @@
+"""The dataset of a recommender: items, users' sequences in time order, item codes, and its folder on disk.
+
+    dataset.json       schema version, name, counts, what the import repaired, hashes of the source files
+    items.jsonl        one item a line; the line is the item's row
+    sequences.jsonl    one user a line, items by id in time order
+    codes.json         the item codes, once there are any
+
+Everything after the import (`odllm codes`, `train`, `evaluate`, `export`) starts from `load_dataset`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lcrec import dataset_files as files
+from lcrec.errors import DatasetError, ItemCodesError
+from lcrec.items import Int32, Item, ItemCodes
+from odllm_artifact import write_folder
+
+__all__ = [
+    "MIN_INTERACTIONS",
+    "Dataset",
+    "Item",
+    "ItemCodes",
+    "LeaveOneOut",
+    "load_dataset",
+    "save_codes",
+    "save_dataset",
+]
+
+MIN_INTERACTIONS = 3
+"""Interactions a user needs: one to train on, one to validate on, one to test on."""
+
+_SEARCHED_FOR_NEAREST = 20_000
+"""Items looked through for a near id: an error message must not take seconds in a catalogue of millions."""
+
+
+@dataclass(frozen=True, eq=False)
+class LeaveOneOut:
+    """The split that the field uses: the last item of every user is for testing, the one before for validation.
+
+    Attributes:
+        train: one int32 array of rows a user, all but the last two.
+        validation_history: what precedes the validation item; the same as `train`.
+        validation_target: int32 `[users]`.
+        test_history: one int32 array of rows a user, all but the last.
+        test_target: int32 `[users]`.
+    """
+
+    train: tuple[Int32, ...]
+    validation_history: tuple[Int32, ...]
+    validation_target: Int32
+    test_history: tuple[Int32, ...]
+    test_target: Int32
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Who interacted with what, in which order.
+
+    Attributes:
+        name: what reports call it.
+        items: the catalogue in row order.
+        users: user ids.
+        sequences: int32 item rows of each user in time order, at least three.
+        codes: the item codes by row, or None before `odllm codes`.
+
+    Raises:
+        DatasetError: an id twice, a row outside the catalogue, a user with fewer than three interactions.
+        ItemCodesError: codes for another number of items.
+    """
+
+    name: str
+    items: tuple[Item, ...]
+    users: tuple[str, ...]
+    sequences: tuple[Int32, ...]
+    codes: ItemCodes | None = None
+
+    def __post_init__(self) -> None:
+        _check_ids("item", [item.id for item in self.items])
+        _check_ids("user", self.users)
+        if len(self.users) != len(self.sequences):
+            raise DatasetError(
+                f"{len(self.users)} users have {len(self.sequences)} sequences; expected one each"
+            )
+        for user, sequence in zip(self.users, self.sequences, strict=True):
+            if len(sequence) < MIN_INTERACTIONS:
+                raise DatasetError(
+                    f"user {user!r} has {len(sequence)} interactions; expected at least {MIN_INTERACTIONS}"
+                )
+            if sequence.min() < 0 or sequence.max() >= len(self.items):
+                raise DatasetError(f"user {user!r} has an item row outside 0 to {len(self.items) - 1}")
+        if self.codes is not None and self.codes.items != len(self.items):
+            raise ItemCodesError(f"codes for {self.codes.items} items do not fit {len(self.items)} items")
+
+    @cached_property
+    def interactions(self) -> int:
+        """Interactions over all users."""
+        return sum(len(sequence) for sequence in self.sequences)
+
+    @cached_property
+    def item_ids(self) -> tuple[str, ...]:
+        """Item ids in row order."""
+        return tuple(item.id for item in self.items)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {item_id: row for row, item_id in enumerate(self.item_ids)}
+
+    def row_of(self, item_id: str) -> int:
+        """Return the row of an item.
+
+        Raises:
+            DatasetError: no item has this id; the message names up to three near ids or titles.
+        """
+        row = self._rows.get(item_id)
+        if row is None:
+            near = self._nearest(item_id)
+            hint = f" Near it: {', '.join(near)}." if near else " See items.jsonl for the ids there are."
+            raise DatasetError(f"unknown item id {item_id!r}: {self.name} has {len(self.items)} items.{hint}")
+        return row
+
+    def rows_of(self, item_ids: Iterable[str]) -> Int32:
+        """Return the rows of items, int32 in the given order.
+
+        Raises:
+            DatasetError: as `row_of`.
+        """
+        return np.array([self.row_of(item_id) for item_id in item_ids], dtype=np.int32)
+
+    def _nearest(self, wanted: str) -> list[str]:
+        """Return up to three items whose id, or else title, resembles `wanted`."""
+        items = list(islice(self.items, _SEARCHED_FOR_NEAREST))
+        ids = difflib.get_close_matches(wanted, [item.id for item in items], n=3)
+        by_title = {item.title.casefold(): item.id for item in items if item.title}
+        titles = difflib.get_close_matches(wanted.casefold(), list(by_title), n=3)
+        found = dict.fromkeys([*ids, *(by_title[title] for title in titles)])
+        return [f"{item_id} ({self.items[self._rows[item_id]].title})" for item_id in islice(found, 3)]
+
+    def require_codes(self) -> ItemCodes:
+        """Return the item codes.
+
+        Raises:
+            ItemCodesError: there are none yet.
+        """
+        if self.codes is None:
+            raise ItemCodesError(
+                f"dataset {self.name} has no item codes. Build them with: odllm codes DATASET"
+            )
+        return self.codes
+
+    def split(self) -> LeaveOneOut:
+        """Return the leave-one-out split; histories are views of `sequences`, not copies."""
+        train = tuple(sequence[:-2] for sequence in self.sequences)
+        return LeaveOneOut(
+            train=train,
+            validation_history=train,
+            validation_target=np.array([sequence[-2] for sequence in self.sequences], dtype=np.int32),
+            test_history=tuple(sequence[:-1] for sequence in self.sequences),
+            test_target=np.array([sequence[-1] for sequence in self.sequences], dtype=np.int32),
+        )
+
+    def popularity(self, exclude_last: int = 2) -> NDArray[np.int64]:
+        """Count how often each item occurs, int64 `[items]`.
+
+        Args:
+            exclude_last: interactions at the end of every sequence that do not count; 2 leaves the training part.
+        """
+        kept = [sequence[: max(len(sequence) - exclude_last, 0)] for sequence in self.sequences]
+        rows = np.concatenate(kept) if kept else np.empty(0, dtype=np.int32)
+        return np.bincount(rows, minlength=len(self.items)).astype(np.int64)
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Read a dataset folder, item codes included where there are any.
+
+    Raises:
+        DatasetError: it is not a dataset folder, from a newer schema, truncated or damaged; the message names
+            the file and the line.
+        ItemCodesError: `codes.json` is damaged or does not fit the items.
+    """
+    header = files.read_header(folder / "dataset.json")
+    items = files.read_items(folder / "items.jsonl")
+    rows = {item.id: row for row, item in enumerate(items)}
+    users, sequences = files.read_sequences(folder / "sequences.jsonl", rows)
+    found = files.Counts(len(users), len(items), sum(len(sequence) for sequence in sequences))
+    if found != header.counts:
+        raise DatasetError(
+            f"{folder} holds {found}, its dataset.json says {header.counts}. "
+            "A file is truncated or was edited; make the dataset again: odllm data import"
+        )
+    codes_path = folder / "codes.json"
+    codes = files.read_codes(codes_path, [item.id for item in items]) if codes_path.exists() else None
+    try:
+        return Dataset(header.name, items, users, sequences, codes)
+    except DatasetError as error:
+        raise DatasetError(f"{folder}: {error}") from error
+
+
+def save_dataset(
+    dataset: Dataset,
+    folder: Path,
+    *,
+    repairs: Mapping[str, int] | None = None,
+    source: Mapping[str, str] | None = None,
+    codes_method: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a dataset folder, whole or not at all.
+
+    Args:
+        dataset: what to write; `codes.json` is written where it has codes.
+        folder: where; its parent is created.
+        repairs: what the import mended, by name, counted.
+        source: SHA-256 of the files it was made from, by file name.
+        codes_method: how the codes were made; default: that they came with the data.
+        overwrite: replace a folder that is there already.
+
+    Raises:
+        ArtifactError: something is there already and `overwrite` is false, or it cannot be written.
+    """
+    counts = files.Counts(len(dataset.users), len(dataset.items), dataset.interactions)
+    header = files.Header(files.SCHEMA_VERSION, dataset.name, counts, dict(repairs or {}), dict(source or {}))
+    with write_folder(folder, overwrite=overwrite) as staging:
+        files.write_header(staging / "dataset.json", header)
+        files.write_items(staging / "items.jsonl", dataset.items)
+        files.write_sequences(staging / "sequences.jsonl", dataset.users, dataset.sequences, dataset.item_ids)
+        if dataset.codes is not None:
+            method = codes_method or {"name": "imported"}
+            save_codes(staging, dataset.codes, dataset.item_ids, method, dataset.codes.statistics())
+
+
+def save_codes(
+    folder: Path,
+    codes: ItemCodes,
+    item_ids: Sequence[str],
+    method: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+) -> None:
+    """Write `codes.json` into a dataset folder in one step, replacing an older one.
+
+    Raises:
+        ItemCodesError: the number of ids differs from the number of items that have codes.
+    """
+    files.write_codes(folder / "codes.json", codes, item_ids, method, statistics)
+
+
+def _check_ids(kind: str, ids: Sequence[str]) -> None:
+    """Refuse ids that are empty, hold a line break, or occur twice."""
+    seen: set[str] = set()
+    for row, one in enumerate(ids):
+        if not one or "\n" in one or "\r" in one:
+            raise DatasetError(
+                f"{kind} {row} has the id {one!r}; expected one line of text that is not empty"
+            )
+        if one in seen:
+            raise DatasetError(f"{kind} id {one!r} occurs twice; ids must differ")
+        seen.add(one)
