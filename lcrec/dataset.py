@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -46,7 +46,7 @@ _SEARCHED_FOR_NEAREST = 20_000
 
 @dataclass(frozen=True, eq=False)
 class LeaveOneOut:
-    """The split that the field uses: the last item of every user is for testing, the one before for validation.
+    """The split the field uses: the last item of every user is for testing, the one before for validation.
 
     Attributes:
         train: one int32 array of rows a user, all but the last two.
@@ -80,9 +80,9 @@ class Dataset:
     """
 
     name: str
-    items: tuple[Item, ...]
-    users: tuple[str, ...]
-    sequences: tuple[Int32, ...]
+    items: tuple[Item, ...] = field(repr=False)
+    users: tuple[str, ...] = field(repr=False)
+    sequences: tuple[Int32, ...] = field(repr=False)
     codes: ItemCodes | None = None
 
     def __post_init__(self) -> None:
@@ -144,7 +144,8 @@ class Dataset:
         by_title = {item.title.casefold(): item.id for item in items if item.title}
         titles = difflib.get_close_matches(wanted.casefold(), list(by_title), n=3)
         found = dict.fromkeys([*ids, *(by_title[title] for title in titles)])
-        return [f"{item_id} ({self.items[self._rows[item_id]].title})" for item_id in islice(found, 3)]
+        near = (self.items[self._rows[item_id]] for item_id in islice(found, 3))
+        return [f"{item.id} ({item.title})" if item.title else item.id for item in near]
 
     def require_codes(self) -> ItemCodes:
         """Return the item codes.
@@ -173,7 +174,7 @@ class Dataset:
         """Count how often each item occurs, int64 `[items]`.
 
         Args:
-            exclude_last: interactions at the end of every sequence that do not count; 2 leaves the training part.
+            exclude_last: interactions at each sequence's end that do not count; 2 leaves the training part.
         """
         kept = [sequence[: max(len(sequence) - exclude_last, 0)] for sequence in self.sequences]
         rows = np.concatenate(kept) if kept else np.empty(0, dtype=np.int32)

@@ -105,8 +105,8 @@ def read_codes(path: Path, item_ids: Sequence[str]) -> ItemCodes:
     """Read `codes.json` for exactly these items.
 
     Raises:
-        ItemCodesError: it is damaged, from a newer schema, or an item has no codes, too many or too few codes,
-            or codes outside their level.
+        ItemCodesError: it is damaged, from a newer schema, or an item has no codes, too many or too few
+            codes, or codes outside their level.
     """
     file = _read_versioned(path, _CodesFile, ItemCodesError)
     levels = len(file.code_sizes)
@@ -182,7 +182,8 @@ def _read_versioned(path: Path, kind: type[T], error_class: type[LcrecError]) ->
         raise error_class(f"{path} has schema_version {version!r}; expected {SCHEMA_VERSION}")
     if version > SCHEMA_VERSION:
         raise error_class(
-            f"{path} has schema_version {version}; this odllm reads up to {SCHEMA_VERSION}. Install a newer odllm."
+            f"{path} has schema_version {version}; this odllm reads up to {SCHEMA_VERSION}. "
+            "Install a newer odllm."
         )
     try:
         return msgspec.convert(value, kind)
@@ -208,5 +209,6 @@ def _decode_line(decoder: msgspec.json.Decoder[T], text: bytes, path: Path, line
         return decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"{path}, line {line}: {error}. The file may be truncated; make the dataset again: odllm data import"
+            f"{path}, line {line}: {error}. "
+            "The file may be truncated; make the dataset again: odllm data import"
         ) from error
