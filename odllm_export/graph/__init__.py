@@ -1,0 +1,1 @@
+"""The recommender as one ONNX graph, built node by node from the model's named tensors."""

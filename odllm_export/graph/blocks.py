@@ -1,0 +1,221 @@
+"""Decoder blocks: linears (dense or factored), attention with appended keys and values, the MLP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from odllm_export.errors import TensorError
+from odllm_export.family import Decoder
+from odllm_export.graph.builder import GraphBuilder
+from odllm_export.tensors import ModelTensors
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The weights of one projection as graph names: `[in, out]` dense, or `[in, rank]` then `[rank, out]`.
+
+    Projections that read one input are stacked: their dense matrices, or their input factors, become one
+    MatMul with the outputs split behind it.
+    """
+
+    widths: tuple[int, ...]
+    stacked: str
+    output_factors: tuple[str | None, ...]
+    biases: tuple[str | None, ...]
+
+
+def load_linears(
+    graph: GraphBuilder, tensors: ModelTensors, names: Sequence[str], in_features: int, out_features: Sequence[int]
+) -> list[Linear]:
+    """Stream the projections `names`, which share an input, and return them in as few stacks as possible.
+
+    Dense and factored projections of one input may be mixed; each kind is stacked with its own.
+
+    Raises:
+        TensorError: a tensor is missing, misshapen, or both forms of one projection are there.
+    """
+    groups: dict[bool, list[int]] = {}
+    for i, name in enumerate(names):
+        factored = f"{name}.input_factor.weight" in tensors
+        if factored and f"{name}.weight" in tensors:
+            raise TensorError(f"{tensors.folder} holds {name!r} both dense and factored")
+        groups.setdefault(factored, []).append(i)
+    if len(groups) > 1:  # mixed: keep the order of the outputs by loading one by one
+        return [_load_stack(graph, tensors, [n], in_features, [o]) for n, o in zip(names, out_features, strict=True)]
+    return [_load_stack(graph, tensors, names, in_features, out_features)]
+
+
+def _load_stack(
+    graph: GraphBuilder, tensors: ModelTensors, names: Sequence[str], in_features: int, out_features: Sequence[int]
+) -> Linear:
+    biases = tuple(
+        _bias(graph, tensors, f"{name}.bias", f"{name}.output_factor.bias", width)
+        for name, width in zip(names, out_features, strict=True)
+    )
+    if f"{names[0]}.input_factor.weight" not in tensors:
+        dense = [
+            tensors.take(f"{name}.weight", (width, in_features)) for name, width in zip(names, out_features, strict=True)
+        ]
+        return Linear(
+            tuple(out_features), graph.weight(_stack_name(names), _stack(dense)), (None,) * len(names), biases
+        )
+    ranks = [tensors.shape(f"{name}.input_factor.weight")[0] for name in names]
+    inputs = [
+        tensors.take(f"{name}.input_factor.weight", (rank, in_features)) for name, rank in zip(names, ranks, strict=True)
+    ]
+    stacked = graph.weight(f"{_stack_name(names)}.input_factor", _stack(inputs))
+    outputs = tuple(
+        graph.weight(f"{name}.output_factor", tensors.take(f"{name}.output_factor.weight", (width, rank)).T)
+        for name, rank, width in zip(names, ranks, out_features, strict=True)
+    )
+    return Linear(tuple(ranks), stacked, outputs, biases)
+
+
+def _stack(matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """Return `[in, sum of out]` from matrices `[out, in]`."""
+    return (matrices[0] if len(matrices) == 1 else np.concatenate(matrices)).T
+
+
+def _stack_name(names: Sequence[str]) -> str:
+    block, _, _ = names[0].rpartition(".")
+    return f"{block}.{'_'.join(name.rpartition('.')[2].removesuffix('_proj') for name in names)}"
+
+
+def _bias(graph: GraphBuilder, tensors: ModelTensors, dense: str, factored: str, width: int) -> str | None:
+    for name in (dense, factored):
+        if name in tensors:
+            return graph.weight(name, tensors.take(name, (width,)))
+    return None
+
+
+def apply_linears(body: GraphBuilder, linears: Sequence[Linear], x: str) -> list[str]:
+    """Return the projections' outputs in order, for `x [1, tokens, in]`."""
+    results = []
+    for linear in linears:
+        hidden = body.op("MatMul", x, linear.stacked)
+        parts = [hidden]
+        if len(linear.widths) > 1:
+            parts = body.ops("Split", hidden, body.constant(linear.widths), outputs=len(linear.widths), axis=2)
+        for part, factor, bias in zip(parts, linear.output_factors, linear.biases, strict=True):
+            y = body.op("MatMul", part, factor) if factor else part
+            results.append(body.op("Add", y, bias) if bias else y)
+    return results
+
+
+@dataclass(frozen=True)
+class Block:
+    """The weights of one decoder block, as graph names."""
+
+    attention_norm: str
+    q: list[Linear]
+    kv: list[Linear]
+    o: list[Linear]
+    mlp_norm: str
+    gate_up: list[Linear]
+    down: list[Linear]
+
+
+def load_block(graph: GraphBuilder, tensors: ModelTensors, decoder: Decoder, index: int) -> Block:
+    """Stream the weights of block `index`.
+
+    In the last block only the last rows go through the query, so its query is a matrix of its own; in the
+    others query, key and value are stacked (`q` holds all three and `kv` is empty).
+    """
+    prefix = f"model.layers.{index}"
+    queries, keys = decoder.heads * decoder.head_size, decoder.kv_heads * decoder.head_size
+    attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
+    hidden, wide = decoder.hidden, decoder.intermediate
+
+    def linears(names: Sequence[str], in_features: int, out_features: Sequence[int]) -> list[Linear]:
+        return load_linears(graph, tensors, names, in_features, out_features)
+
+    def norm(name: str) -> str:
+        return graph.weight(f"{prefix}.{name}.weight", tensors.take(f"{prefix}.{name}.weight", (hidden,)))
+
+    q_names, kv_names = [f"{attention}.q_proj"], [f"{attention}.k_proj", f"{attention}.v_proj"]
+    q_widths, kv_widths = [queries], [keys, keys]
+    if index < decoder.layers - 1:
+        q_names, q_widths, kv_names = q_names + kv_names, q_widths + kv_widths, []
+    return Block(
+        attention_norm=norm("input_layernorm"),
+        q=linears(q_names, hidden, q_widths),
+        kv=linears(kv_names, hidden, kv_widths) if kv_names else [],
+        o=linears([f"{attention}.o_proj"], queries, [hidden]),
+        mlp_norm=norm("post_attention_layernorm"),
+        gate_up=linears([f"{mlp}.gate_proj", f"{mlp}.up_proj"], hidden, [wide, wide]),
+        down=linears([f"{mlp}.down_proj"], wide, [hidden]),
+    )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a block needs to know of the tokens that pass through it.
+
+    Attributes:
+        positions: `[1, tokens]` int64.
+        mask: `[tokens, keys]` bool: what each token may see.
+        last: `[1]` int64, how many of the last tokens the search reads logits of.
+        last_positions: `[1, last]`.
+        last_mask: `[last, keys]`.
+    """
+
+    positions: str
+    mask: str
+    last: str
+    last_positions: str
+    last_mask: str
+
+
+def rms_norm(body: GraphBuilder, x: str, weight: str, decoder: Decoder) -> str:
+    """Return the RMS-normalised `x`, over its last axis."""
+    return body.op("RMSNormalization", x, weight, axis=-1, epsilon=decoder.norm_eps)
+
+
+def apply_block(
+    body: GraphBuilder, block: Block, decoder: Decoder, caches: tuple[str, str], x: str, rows: Rows, past: tuple[str, str]
+) -> tuple[str, str, str]:
+    """Run one block; return its output and the grown keys and values.
+
+    Args:
+        body: where nodes go.
+        block: weights.
+        decoder: shape.
+        caches: cosines and sines of the rotary embedding.
+        x: `[1, tokens, hidden]`.
+        rows: positions and masks.
+        past: keys and values so far, each `[1, kv_heads, past, head_size]`.
+
+    Returns:
+        `[1, tokens, hidden]`, or `[1, last, hidden]` behind the last block; then keys and values.
+    """
+    normed = rms_norm(body, x, block.attention_norm, decoder)
+    mask, query_positions = rows.mask, rows.positions
+    if block.kv:  # the last block: only the rows whose logits are read go on
+        keys, values = apply_linears(body, block.kv, normed)
+        (queries,) = apply_linears(body, block.q, body.last(normed, rows.last, axis=1))
+        x, mask, query_positions = body.last(x, rows.last, axis=1), rows.last_mask, rows.last_positions
+    else:
+        queries, keys, values = apply_linears(body, block.q, normed)
+    queries = body.op("RotaryEmbedding", queries, *caches, query_positions, num_heads=decoder.heads)
+    keys = body.op("RotaryEmbedding", keys, *caches, rows.positions, num_heads=decoder.kv_heads)
+    attended, keys, values = body.ops(
+        "Attention",
+        queries,
+        keys,
+        values,
+        mask,
+        *past,
+        outputs=3,
+        q_num_heads=decoder.heads,
+        kv_num_heads=decoder.kv_heads,
+    )
+    (projected,) = apply_linears(body, block.o, attended)
+    x = body.op("Add", x, projected)
+    gate, up = apply_linears(body, block.gate_up, rms_norm(body, x, block.mlp_norm, decoder))
+    # x * sigmoid(x) is fused by the runtime; opset 24's Swish has no CPU kernel there.
+    gate = body.op("Mul", gate, body.op("Sigmoid", gate))
+    (down,) = apply_linears(body, block.down, body.op("Mul", gate, up))
+    return body.op("Add", x, down), keys, values
