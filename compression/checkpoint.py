@@ -111,8 +111,7 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = torch.float32) -> An
 def _read_config(folder: Path) -> Any:
     if not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"{folder} holds no config.json: expected a model folder, as `odllm train` or "
-            "`save_pretrained` writes it."
+            f"{folder} holds no config.json: expected a model folder, as `odllm train` or `save_pretrained` writes it."
         )
     content = read_json(folder / "config.json")
     model_type = content.get("model_type") if isinstance(content, dict) else None
@@ -163,9 +162,7 @@ def _read_tensors(folder: Path, dtype: torch.dtype | None) -> dict[str, torch.Te
                 for name in file.keys():  # noqa: SIM118  (not a mapping)
                     tensors[name] = _converted(file.get_tensor(name), dtype)
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(
-                f"{path} cannot be read as safetensors ({error}). Fetch or make it again."
-            ) from error
+            raise CheckpointError(f"{path} cannot be read as safetensors ({error}). Fetch or make it again.") from error
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(RECOMPUTED_SUFFIX)}
 
 
@@ -189,8 +186,7 @@ def _weight_files(folder: Path) -> list[Path]:
     missing = [shard for shard in shards if not (folder / shard).is_file()]
     if missing:
         raise CheckpointError(
-            f"{folder}: {len(missing)} of {len(shards)} shards missing: {', '.join(missing)}. "
-            "Fetch them again."
+            f"{folder}: {len(missing)} of {len(shards)} shards missing: {', '.join(missing)}. Fetch them again."
         )
     return [folder / shard for shard in shards]
 

@@ -91,9 +91,7 @@ class LowRankLinear(nn.Module):
         (rows, rank), (inner, columns) = output_factor.shape, input_factor.shape
         if rank != inner:
             raise RankError(f"factors of rank {rank} (output) and {inner} (input) do not fit each other")
-        layer = cls(
-            columns, rows, rank, bias=bias is not None, device="meta"
-        )  # meta: draws no random numbers
+        layer = cls(columns, rows, rank, bias=bias is not None, device="meta")  # meta: draws no random numbers
         layer.output_factor.weight = nn.Parameter(output_factor)
         layer.input_factor.weight = nn.Parameter(input_factor)
         if bias is not None:

@@ -1,0 +1,143 @@
+"""Factors of one projection, aimed at what the dense model computes although the inputs have shifted.
+
+With X the inputs in the dense model and X′ those behind the compressed prefix, the target is
+T = α·(W X + D) + (1−α)·W X′, where D = H − H′ is the drift of the residual stream for the two projections
+whose output is added to it (o and down), and zero for the others. α = 0 is SVD-LLM's target, which cannot
+repair anything; α = 1 aims at the dense model's own activations.
+
+    none     SVD of W S with the whitening of X: no alignment
+    update   the same B; A = argmin ‖T − A·B·X′‖²                     (the paper's update)
+    free     W' = SVD_r(T X′ᵀ L⁻ᵀ) L⁻¹ with L Lᵀ = X′X′ᵀ             (the best rank-r solution)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from compression.factorize import Factors, balance, factorize
+from compression.statistics import Moments
+from compression.whitening import Whitening, WhiteningReport, whiten
+
+Alignment = Literal["none", "update", "free"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a projection should output, as far as a linear solution needs to know, float64.
+
+    Attributes:
+        cross: E[t x′ᵀ] `[m, n]`.
+        shifted: E[x′ x′ᵀ] `[n, n]`.
+        energy: E‖t‖².
+    """
+
+    cross: torch.Tensor
+    shifted: torch.Tensor
+    energy: float
+
+    def error(self, factors: Factors) -> float:
+        """Return E‖t − A·B·x′‖² ÷ E‖t‖²; 0 where the target is zero."""
+        if self.energy <= 0:
+            return 0.0
+        A, B = factors.output_factor, factors.input_factor
+        fitted = float(((A.mT @ self.cross) * B).sum())
+        own = float(((A.mT @ A) * (B @ self.shifted @ B.mT)).sum())
+        return max((self.energy - 2 * fitted + own) / self.energy, 0.0)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """The factors of one projection and how well they meet their target.
+
+    Attributes:
+        factors: A and B, float64.
+        loss_before: relative error of the whitened factors without alignment, on the shifted inputs.
+        loss_after: the same with alignment.
+        whitening: the covariance's report.
+        events: fallbacks taken, in words.
+    """
+
+    factors: Factors
+    loss_before: float
+    loss_after: float
+    whitening: WhiteningReport
+    events: tuple[str, ...] = ()
+
+
+def make_target(weight: torch.Tensor, moments: Moments, projection: str, alpha: float) -> Target:
+    """Return the target of a projection W `[m, n]` float64: α·(W X + D) + (1−α)·W X′.
+
+    Source: OD-LLM's progressive alignment; the blended target and the residual drift are this project's.
+    """
+    cross = weight @ (alpha * moments.cross + (1 - alpha) * moments.shifted)
+    if moments.drift is not None:
+        cross = cross + alpha * moments.drift
+    return Target(cross, moments.shifted, moments.energies[projection].blended(alpha))
+
+
+def align(
+    weight: torch.Tensor,
+    target: Target,
+    whitening: Whitening,
+    rank: int,
+    *,
+    alignment: Alignment,
+    tokens: int,
+) -> Aligned:
+    """Return the rank-`rank` factors of W `[m, n]` float64 under the chosen alignment.
+
+    Args:
+        weight: the dense W.
+        target: what it should output on the shifted inputs.
+        whitening: of the dense inputs' covariance for `none` and `update`, of the shifted for `free`.
+        rank: inner size of the factors.
+        alignment: as the module says.
+        tokens: how many tokens the moments were taken over; too few make an alignment fit noise, so it is
+            left out, and the event says so.
+
+    Raises:
+        RankError: `rank` does not fit.
+    """
+    plain = factorize(whitening.weigh(weight), whitening, rank)
+    before = target.error(plain)
+    needed = weight.shape[1] if alignment == "free" else rank
+    events: tuple[str, ...] = ()
+    if alignment != "none" and tokens < needed:
+        events = (f"{tokens} calibration tokens for {needed} unknowns a row: alignment {alignment!r} left out",)
+        alignment = "none"
+    if alignment == "none":
+        return Aligned(plain, before, before, whitening.report, events)
+    pulled = _pull(target, weight, whitening.report.shrinkage)
+    if alignment == "free":
+        factors = _free(pulled, whitening, rank)
+    else:
+        factors, events = _update(pulled, plain)
+    return Aligned(factors, before, target.error(factors), whitening.report, events)
+
+
+def _pull(target: Target, weight: torch.Tensor, shrinkage: float) -> Target:
+    """Add a ridge ‖W' − W‖² to the problem: in directions the data never showed, stay with the dense weight.
+
+    Its strength is the whitening's shrinkage, so that both see the same covariance C′ + shrinkage·tr(C′)/n·I.
+    """
+    strength = shrinkage * float(target.shifted.trace()) / target.shifted.shape[0]
+    shifted = target.shifted.clone()
+    shifted.diagonal().add_(strength)
+    return Target(target.cross + strength * weight, shifted, target.energy)
+
+
+def _free(target: Target, whitening: Whitening, rank: int) -> Factors:
+    """Return the best rank-r solution on the shifted inputs. Source: AA-SVD."""
+    return factorize(whitening.weigh_cross(target.cross), whitening, rank)
+
+
+def _update(target: Target, plain: Factors) -> tuple[Factors, tuple[str, ...]]:
+    """Keep B and refit A by least squares: A (B C′ Bᵀ) = E[t x′ᵀ] Bᵀ. Source: OD-LLM's closed-form update."""
+    B = plain.input_factor
+    gram = whiten(B @ target.shifted @ B.mT, shrinkage=0.0)  # [r, r]; A = M S⁻ᵀ S⁻¹ solves A S Sᵀ = M
+    output_factor = gram.unweigh(gram.weigh_cross(target.cross @ B.mT))  # [m, r]
+    A, B = balance(output_factor, B)
+    return Factors(A, B, plain.singular_values, plain.dropped_energy), gram.report.events

@@ -1,0 +1,75 @@
+"""What to do to a model, as one record; the named recipes are one line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from compression.alignment import Alignment
+from compression.allocation import check_keep_ratio
+from compression.errors import ConfigError
+
+
+class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of a compression. The defaults are the best measured ones.
+
+    Attributes:
+        keep_ratio: kept ÷ original parameters of the seven projections of all blocks; 1 leaves them dense.
+        alignment: `free`, `update` or `none` (see `compression.alignment`).
+        alpha: 1 aims at the dense model's activations, 0 at the dense weight on the shifted inputs.
+        residual_targets: aim o and down at the dense residual stream, so that they repair its drift too.
+        normalize: whiten by the covariance of the inputs; false is plain SVD.
+        shrinkage: added to the covariance's diagonal relative to its mean eigenvalue, and the pull of the
+            alignment towards the dense weights.
+        rank_multiple: ranks are multiples of this.
+        rank_floor: no rank below this.
+        dense: patterns of projections that stay dense, paid for by the others.
+
+    Raises:
+        KeepRatioError: `keep_ratio` is not in (0, 1].
+        ConfigError: another option is out of range, or two contradict each other.
+    """
+
+    keep_ratio: float = 0.5
+    alignment: Alignment = "free"
+    alpha: float = 1.0
+    residual_targets: bool = True
+    normalize: bool = True
+    shrinkage: float = 1e-4
+    rank_multiple: int = 1
+    rank_floor: int = 1
+    dense: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_keep_ratio(self.keep_ratio)
+        if self.alignment not in ("none", "update", "free"):
+            raise ConfigError(f"alignment is {self.alignment!r}; expected 'free', 'update' or 'none'")
+        if not 0 <= self.alpha <= 1:
+            raise ConfigError(f"alpha is {self.alpha}; expected 0 to 1")
+        if not 0 <= self.shrinkage <= 1:
+            raise ConfigError(f"shrinkage is {self.shrinkage}; expected 0 to 1, 1e-6 to 1e-2 as a rule")
+        if self.alignment == "free" and not self.normalize:
+            raise ConfigError(
+                "alignment 'free' solves in whitened inputs and cannot go without normalize. "
+                "Choose alignment 'update' or 'none', or normalize."
+            )
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "whitened": {"alignment": "none"},
+    "plain-svd": {"alignment": "none", "normalize": False},
+}
+"""Recipe name → what differs from the defaults."""
+
+
+def preset(name: str, **changes: Any) -> CompressionConfig:
+    """Return the configuration of a named recipe, with some options changed.
+
+    Raises:
+        ConfigError: there is no such recipe.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"preset is {name!r}; expected one of {', '.join(PRESETS)}")
+    return CompressionConfig(**(PRESETS[name] | changes))
