@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lcrec.errors import CatalogError
+from lcrec.items import MAX_LEVELS, MIN_LEVELS
 
 MAGIC = b"ODLMCAT\0"
 FORMAT_VERSION = 1
-MIN_LEVELS, MAX_LEVELS = 2, 6
+
 _HEADER = struct.Struct("<8sIIII32s")
 
 Int32 = NDArray[np.int32]

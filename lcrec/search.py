@@ -98,7 +98,9 @@ class _Beams:
     @classmethod
     def root(cls, users: int) -> _Beams:
         return cls(
-            torch.zeros(users, 1), torch.zeros(users, 1, dtype=torch.long), torch.zeros(users, 1, 0, dtype=torch.long)
+            torch.zeros(users, 1),
+            torch.zeros(users, 1, dtype=torch.long),
+            torch.zeros(users, 1, 0, dtype=torch.long),
         )
 
 
@@ -175,9 +177,7 @@ def _expander(
         legal &= live.gather(1, candidates.flatten(1)).view_as(candidates) > 0
         return candidates, node_code[candidates], legal
 
-    def expand(
-        beams: _Beams, logits: Tensor, code_ids: Tensor, level: int, keep: int
-    ) -> tuple[_Beams, Tensor, Tensor]:
+    def expand(beams: _Beams, logits: Tensor, code_ids: Tensor, level: int, keep: int) -> tuple[_Beams, Tensor, Tensor]:
         node, code_row, legal = children(beams, level)
         gathered = logits.gather(2, code_ids[code_row]).masked_fill(~legal, -torch.inf)
         normaliser = (gathered if scoring == "codes" else logits).logsumexp(dim=2, keepdim=True)

@@ -1,12 +1,12 @@
 """Errors of export, bundles and verification.
 
-    OdllmError
-    └── ExportError                 exit code 2
-        ├── UnsupportedModelError   a model, or a feature of one, that the graph does not cover
-        ├── TensorError             a tensor is missing, left over, of another shape, or not finite
-        ├── BundleError             a bundle is damaged, moved apart, too new, or too large for this machine
-        ├── HistoryError            a history that cannot be asked about: empty, or with unknown items
-        └── VerificationError       exit code 3: the bundle's lists differ from the model's
+OdllmError
+└── ExportError                 exit code 2
+    ├── UnsupportedModelError   a model, or a feature of one, that the graph does not cover
+    ├── TensorError             a tensor is missing, left over, of another shape, or not finite
+    ├── BundleError             a bundle is damaged, moved apart, too new, or too large for this machine
+    ├── HistoryError            a history that cannot be asked about: empty, or with unknown items
+    └── VerificationError       exit code 3: the bundle's lists differ from the model's
 """
 
 from odllm_artifact import OdllmError

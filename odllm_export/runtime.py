@@ -33,7 +33,11 @@ class Recommender:
     """An opened bundle. Calls may come from several threads at once."""
 
     def __init__(
-        self, manifest: Manifest, catalog: Catalog, items: list[dict[str, str]], session: onnxruntime.InferenceSession
+        self,
+        manifest: Manifest,
+        catalog: Catalog,
+        items: list[dict[str, str]],
+        session: onnxruntime.InferenceSession,
     ) -> None:
         self.manifest = manifest
         self.catalog = catalog
@@ -98,7 +102,9 @@ class Recommender:
         beams = self.manifest.search.num_beams
         top_k = self.manifest.search.top_k if top_k is None else top_k
         if not 1 <= top_k <= beams:
-            raise HistoryError(f"top_k is {top_k}; this bundle searches with {beams} beams and returns 1 to {beams} items")
+            raise HistoryError(
+                f"top_k is {top_k}; this bundle searches with {beams} beams and returns 1 to {beams} items"
+            )
         rows, scores = self.recommend_rows(self.rows_of(history), self.rows_of(sorted(blocked)))
         return [
             Recommendation(self.items[row]["id"], self.items[row]["title"], float(score))

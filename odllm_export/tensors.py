@@ -30,7 +30,7 @@ class ModelTensors:
         self._stack = ExitStack()
         self._file_of: dict[str, Any] = {}
         self._taken: set[str] = set()
-        for path in _shards(folder):
+        for path in shards(folder):
             try:
                 file = self._stack.enter_context(safe_open(path, framework="pt"))
             except (SafetensorError, OSError) as error:
@@ -87,7 +87,7 @@ class ModelTensors:
             )
 
 
-def _shards(folder: Path) -> list[Path]:
+def shards(folder: Path) -> list[Path]:
     """Return the safetensors files of a model folder, in the order of its index."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -105,7 +105,7 @@ def _shards(folder: Path) -> list[Path]:
 def parameter_count(folder: Path) -> int:
     """Return the number of stored parameters, tied tensors counted once."""
     total = 0
-    for path in _shards(folder):
+    for path in shards(folder):
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         total += sum(int(np.prod(entry["shape"])) for name, entry in header.items() if name != "__metadata__")

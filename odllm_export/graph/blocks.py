@@ -28,7 +28,11 @@ class Linear:
 
 
 def load_linears(
-    graph: GraphBuilder, tensors: ModelTensors, names: Sequence[str], in_features: int, out_features: Sequence[int]
+    graph: GraphBuilder,
+    tensors: ModelTensors,
+    names: Sequence[str],
+    in_features: int,
+    out_features: Sequence[int],
 ) -> list[Linear]:
     """Stream the projections `names`, which share an input, and return them in as few stacks as possible.
 
@@ -49,7 +53,11 @@ def load_linears(
 
 
 def _load_stack(
-    graph: GraphBuilder, tensors: ModelTensors, names: Sequence[str], in_features: int, out_features: Sequence[int]
+    graph: GraphBuilder,
+    tensors: ModelTensors,
+    names: Sequence[str],
+    in_features: int,
+    out_features: Sequence[int],
 ) -> Linear:
     biases = tuple(
         _bias(graph, tensors, f"{name}.bias", f"{name}.output_factor.bias", width)
@@ -57,14 +65,16 @@ def _load_stack(
     )
     if f"{names[0]}.input_factor.weight" not in tensors:
         dense = [
-            tensors.take(f"{name}.weight", (width, in_features)) for name, width in zip(names, out_features, strict=True)
+            tensors.take(f"{name}.weight", (width, in_features))
+            for name, width in zip(names, out_features, strict=True)
         ]
         return Linear(
             tuple(out_features), graph.weight(_stack_name(names), _stack(dense)), (None,) * len(names), biases
         )
     ranks = [tensors.shape(f"{name}.input_factor.weight")[0] for name in names]
     inputs = [
-        tensors.take(f"{name}.input_factor.weight", (rank, in_features)) for name, rank in zip(names, ranks, strict=True)
+        tensors.take(f"{name}.input_factor.weight", (rank, in_features))
+        for name, rank in zip(names, ranks, strict=True)
     ]
     stacked = graph.weight(f"{_stack_name(names)}.input_factor", _stack(inputs))
     outputs = tuple(
@@ -175,7 +185,13 @@ def rms_norm(body: GraphBuilder, x: str, weight: str, decoder: Decoder) -> str:
 
 
 def apply_block(
-    body: GraphBuilder, block: Block, decoder: Decoder, caches: tuple[str, str], x: str, rows: Rows, past: tuple[str, str]
+    body: GraphBuilder,
+    block: Block,
+    decoder: Decoder,
+    caches: tuple[str, str],
+    x: str,
+    rows: Rows,
+    past: tuple[str, str],
 ) -> tuple[str, str, str]:
     """Run one block; return its output and the grown keys and values.
 

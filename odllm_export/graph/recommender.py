@@ -27,6 +27,9 @@ from odllm_export.graph.blocks import Block, Rows, apply_block, load_block, rms_
 from odllm_export.graph.builder import IR_VERSION, OPSET, GraphBuilder, WeightFile, value_info
 from odllm_export.tensors import ModelTensors
 
+State = dict[str, tuple[str, int, list[str | int | None]]]
+"""Loop-carried values by name: initial value, element type and shape."""
+
 EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 NORM = "model.norm.weight"
@@ -104,7 +107,10 @@ def build_recommender(
     results = trie.ranked_items(graph, node, score, search.levels, live, search.num_beams)
     for found, name in zip(results, ("items", "scores"), strict=True):
         graph.nodes.append(helper.make_node("Identity", [found], [name], name=name))
-    outputs = [value_info("items", TensorProto.INT64, ["found"]), value_info("scores", TensorProto.FLOAT, ["found"])]
+    outputs = [
+        value_info("items", TensorProto.INT64, ["found"]),
+        value_info("scores", TensorProto.FLOAT, ["found"]),
+    ]
     inputs = [value_info(name, dtype, shape) for name, (dtype, shape) in trie.INPUTS.items()]
     return helper.make_model(
         graph.graph("recommend", inputs, outputs),
@@ -150,14 +156,14 @@ def _search_loop(
         graph.op("Unsqueeze", positions, graph.constant([0])),
     )
     empty = graph.constant(np.zeros((1, decoder.kv_heads, 0, decoder.head_size)), np.float32)
-    state = {
+    state: State = {
         "ids": (ids, TensorProto.INT64, ["tokens"]),
         "positions": (positions, TensorProto.INT64, ["tokens"]),
         "mask": (causal, TensorProto.BOOL, ["tokens", "keys"]),
         "node": (graph.constant([0], np.int32), TensorProto.INT32, ["beams"]),
         "score": (graph.constant([0.0], np.float32), TensorProto.FLOAT, ["beams"]),
     }
-    cache_shape = [1, decoder.kv_heads, "past", decoder.head_size]
+    cache_shape: list[str | int | None] = [1, decoder.kv_heads, "past", decoder.head_size]
     for index in range(decoder.layers):
         state[f"keys_{index}"] = (empty, TensorProto.FLOAT, cache_shape)
         state[f"values_{index}"] = (empty, TensorProto.FLOAT, cache_shape)
@@ -181,7 +187,7 @@ def _loop_body(
     vocabulary: Vocabulary,
     search: Search,
     live: str,
-    state: dict[str, tuple[str, int, list[str | int]]],
+    state: State,
 ) -> onnx.GraphProto:
     """Return one pass: run the tokens through the blocks, grow every beam by one level, feed the next tokens."""
     last = body.size("score", 0)
@@ -220,7 +226,9 @@ def _next_pass(body: GraphBuilder, rows: Rows, kept: trie.Kept, vocabulary: Voca
     position = body.op("Add", body.last("positions", body.constant([1]), axis=0), body.constant([1]))
     beams = body.range(body.scalar(kept.count))
     itself = body.op(
-        "Equal", body.op("Unsqueeze", beams, body.constant([1])), body.op("Unsqueeze", beams, body.constant([0]))
+        "Equal",
+        body.op("Unsqueeze", beams, body.constant([1])),
+        body.op("Unsqueeze", beams, body.constant([0])),
     )
     inherited = body.op("Gather", rows.last_mask, kept.parent, axis=0)
     return {

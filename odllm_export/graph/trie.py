@@ -133,7 +133,9 @@ def code_scores(body: GraphBuilder, candidates: Candidates, logits: str, code_of
         scoring: `vocab` or `codes`.
     """
     # Children of a leaf are items and have no code; a search stops at leaves, so clamping is all that is needed.
-    last = body.op("Sub", body.op("Cast", body.op("Size", "node_code"), to=TensorProto.INT32), body.constant(1, np.int32))
+    last = body.op(
+        "Sub", body.op("Cast", body.op("Size", "node_code"), to=TensorProto.INT32), body.constant(1, np.int32)
+    )
     codes = body.op("Gather", "node_code", body.op("Min", candidates.nodes, last))
     if code_offset:
         codes = body.op("Add", codes, body.constant(code_offset, np.int32))
@@ -142,7 +144,9 @@ def code_scores(body: GraphBuilder, candidates: Candidates, logits: str, code_of
     return select(body, candidates.legal, body.op("Sub", gathered, normaliser))
 
 
-def ranked_items(graph: GraphBuilder, kept_node: str, kept_score: str, levels: int, live: str, num_beams: int) -> list[str]:
+def ranked_items(
+    graph: GraphBuilder, kept_node: str, kept_score: str, levels: int, live: str, num_beams: int
+) -> list[str]:
     """Return `items` (int64 rows) and `scores` for the final leaves: their live items, best leaf first."""
     candidates = children(graph, kept_node, graph.constant(levels), live)
     score = graph.op("Unsqueeze", kept_score, graph.constant([1]))

@@ -1,0 +1,93 @@
+"""Recommenders trained from scratch: LLaMA-architecture presets over a vocabulary of code tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lcrec.errors import ModelError
+from lcrec.prompt import Prompt, PromptText
+
+
+class Preset(msgspec.Struct, frozen=True):
+    """Shape and training recipe of a recommender.
+
+    Attributes:
+        hidden: width of the hidden state.
+        layers: decoder blocks.
+        heads: query heads.
+        kv_heads: key and value heads.
+        intermediate: width of the MLP.
+        max_items: history items a prompt holds.
+        epochs: passes over the training sequences, at most.
+        batch_windows: windows of `max_items + 1` items a step.
+        learning_rate: at its peak.
+        weight_decay: of the matrices.
+        dropout: of attention weights and of the input embeddings.
+        patience: validations without gain before training stops.
+        prompt_text: words around the items.
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+    max_items: int = 20
+    epochs: int = 20
+    batch_windows: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    dropout: float = 0.1
+    patience: int = 4
+    prompt_text: PromptText = PromptText(prefix="<s>", separator="", suffix="")
+
+
+PRESETS: dict[str, Preset] = {
+    "tiny": Preset(hidden=128, layers=3, heads=4, kv_heads=2, intermediate=352),
+    "small": Preset(hidden=256, layers=4, heads=4, kv_heads=4, intermediate=704, dropout=0.0, batch_windows=64),
+}
+
+
+def find_preset(name: str) -> Preset:
+    """Return a preset by name.
+
+    Raises:
+        ModelError: there is none of that name.
+    """
+    if name not in PRESETS:
+        raise ModelError(f"preset {name!r} is not one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def new_model(preset: Preset, vocabulary: int, prompt: Prompt, *, seed: int) -> LlamaForCausalLM:
+    """Return a randomly initialised model whose embedding is also its head."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        hidden_size=preset.hidden,
+        num_hidden_layers=preset.layers,
+        num_attention_heads=preset.heads,
+        num_key_value_heads=preset.kv_heads,
+        intermediate_size=preset.intermediate,
+        vocab_size=vocabulary,
+        max_position_embeddings=prompt.max_tokens,
+        tie_word_embeddings=True,
+        attention_dropout=preset.dropout,
+        bos_token_id=prompt.prefix_ids[0],
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    return LlamaForCausalLM(config)
+
+
+def parameter_count(model: torch.nn.Module) -> int:
+    """Return the number of parameters, tied ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def code_token_ids(prompt: Prompt) -> Sequence[int]:
+    """Return the token ids of all code rows."""
+    return range(prompt.first_code_token, prompt.first_code_token + prompt.code_rows)

@@ -1,0 +1,190 @@
+"""Training from scratch: every user's sequence once an epoch, loss on every code, early stop on validation NDCG."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import LlamaForCausalLM
+
+from lcrec.dataset import Dataset
+from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
+from lcrec.model import Preset, new_model, parameter_count
+from lcrec.prompt import Prompt, RecommenderCard, write_card
+from lcrec.tokenizer import build_tokenizer, make_prompt
+from lcrec.windows import TokenBatch, training_batches
+from odllm_artifact import Progress, partial_folder, silent, write_folder
+
+VALIDATION_USERS = 1000
+"""At most so many users decide when to stop; more would cost more than they tell."""
+
+
+@dataclass
+class _Run:
+    """All of a training run that a checkpoint must hold."""
+
+    model: LlamaForCausalLM
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    best_ndcg: float = -1.0
+    best_state: dict[str, Tensor] | None = None
+    since_best: int = 0
+    history: list[dict[str, float]] | None = None
+
+    def save(self, path: Path) -> None:
+        state = {key: value for key, value in self.__dict__.items() if key not in ("model", "optimizer")}
+        state |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save(state, path.with_suffix(".writing"))
+        path.with_suffix(".writing").replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.model.load_state_dict(state.pop("model"))
+        self.optimizer.load_state_dict(state.pop("optimizer"))
+        self.__dict__.update(state)
+
+
+def train(
+    dataset: Dataset,
+    preset: Preset,
+    out: Path,
+    *,
+    dataset_hashes: dict[str, str],
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train a recommender and write its folder; a killed run goes on from its last finished epoch.
+
+    Args:
+        dataset: with item codes.
+        preset: shape and recipe.
+        out: the model folder.
+        dataset_hashes: what `recommender.json` says about the data.
+        seed: of initialisation, windows and shuffling.
+        overwrite: replace a folder that is there.
+        progress: told about finished steps.
+
+    Returns:
+        What `recommender.json` says about the training: seconds, epochs, validation NDCG@10 by epoch.
+
+    Raises:
+        ItemCodesError: the dataset has no codes.
+        ArtifactError: `out` is in the way.
+    """
+    codes = dataset.require_codes()
+    tokenizer = build_tokenizer(preset.prompt_text, codes.sizes)
+    prompt = make_prompt(tokenizer, preset.prompt_text, codes.sizes, preset.max_items)
+    model = new_model(preset, len(tokenizer), prompt, seed=seed)
+    started = time.monotonic()
+    run = _Run(model, _optimizer(model, preset), history=[])
+    checkpoint = partial_folder(out) / "training.pt"
+    if checkpoint.is_file():
+        run.load(checkpoint)
+    with write_folder(out, overwrite=overwrite) as folder:
+        _fit(run, dataset, preset, prompt, checkpoint, seed, progress)
+        assert run.best_state is not None
+        model.load_state_dict(run.best_state)
+        report = {
+            "seconds": time.monotonic() - started,
+            "epochs": run.epoch,
+            "parameters": parameter_count(model),
+            "validation_ndcg@10": run.best_ndcg,
+            "history": run.history,
+            "seed": seed,
+        }
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        write_card(RecommenderCard(prompt, preset.prompt_text, dataset_hashes, report), folder)
+    return report
+
+
+def _fit(
+    run: _Run,
+    dataset: Dataset,
+    preset: Preset,
+    prompt: Prompt,
+    checkpoint: Path,
+    seed: int,
+    progress: Progress,
+) -> None:
+    steps = len(training_batches(dataset, prompt, preset.batch_windows, seed=seed))
+    while run.epoch < preset.epochs and run.since_best < preset.patience:
+        # One seed an epoch: a resumed run sees the windows that the killed one would have seen.
+        batches = training_batches(dataset, prompt, preset.batch_windows, seed=seed * 1000 + run.epoch)
+        losses = []
+        for i, batch in enumerate(batches):
+            done = run.epoch + i / len(batches)
+            for group in run.optimizer.param_groups:
+                group["lr"] = _learning_rate(preset, done / preset.epochs, 1 / (preset.epochs * steps))
+            losses.append(_step(run, batch, preset))
+            progress(done, preset.epochs, f"loss {np.mean(losses[-20:]):.3f}")
+        run.epoch += 1
+        score = _validate(run.model, dataset, prompt)
+        assert run.history is not None
+        run.history.append({"loss": float(np.mean(losses)), "ndcg@10": score})
+        run.since_best += 1
+        if score > run.best_ndcg:
+            run.best_ndcg, run.since_best = score, 0
+            run.best_state = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
+        run.save(checkpoint)
+        progress(run.epoch, preset.epochs, f"validation NDCG@10 {score:.4f}")
+    progress(preset.epochs, preset.epochs, f"best validation NDCG@10 {run.best_ndcg:.4f}")
+
+
+def _step(run: _Run, batch: TokenBatch, preset: Preset) -> float:
+    run.model.train()
+    loss = next_code_loss(run.model, batch, preset.dropout)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    run.optimizer.step()
+    return float(loss.detach())
+
+
+def next_code_loss(model: LlamaForCausalLM, batch: TokenBatch, dropout: float = 0.0) -> Tensor:
+    """Return the mean cross-entropy of every code given all tokens before it.
+
+    Right padding needs no mask: a causal model never looks right, and padding carries no loss.
+    """
+    ids = torch.from_numpy(batch.ids)
+    embedded = F.dropout(model.get_input_embeddings()(ids), dropout, training=model.training)
+    hidden = model.model(inputs_embeds=embedded, use_cache=False).last_hidden_state[:, :-1]
+    predicted = torch.from_numpy(batch.predicted)[:, 1:]
+    return F.cross_entropy(model.lm_head(hidden[predicted]), ids[:, 1:][predicted])
+
+
+def _optimizer(model: LlamaForCausalLM, preset: Preset) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": preset.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=preset.learning_rate, betas=(0.9, 0.98))
+
+
+def _learning_rate(preset: Preset, done: float, step: float) -> float:
+    """Linear warm-up over the first twentieth, then a cosine to a hundredth of the peak."""
+    warm_up = min(1.0, (done + step) / 0.05)
+    return preset.learning_rate * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _validate(model: LlamaForCausalLM, dataset: Dataset, prompt: Prompt) -> float:
+    model.eval()
+    split = dataset.split()
+    ranker = model_ranker(model, prompt, dataset_catalog(dataset), num_beams=10)
+    result = evaluate(
+        ranker,
+        split.validation_history[:VALIDATION_USERS],
+        split.validation_target[:VALIDATION_USERS],
+        dataset.require_codes().codes,
+    )
+    return float(result.summary()["ndcg@10"])  # type: ignore[arg-type]

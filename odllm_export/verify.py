@@ -1,0 +1,138 @@
+"""Is the bundle what was trained? Ranked lists and scores of the graph against the torch model's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from compression.checkpoint import load_model
+from lcrec.search import SearchResult, search
+from odllm_artifact import Progress, silent
+from odllm_export.errors import VerificationError
+from odllm_export.export import checkpoint_hash
+from odllm_export.runtime import Recommender
+
+TOLERANCE = 1e-4
+"""How far two scores may be apart and still be one: float32 sums in another order."""
+
+Case = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""A history and its blocked items, both as item rows."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """The first history on which bundle and model disagree beyond ties."""
+
+    case: int
+    history: list[str]
+    bundle_items: list[str]
+    model_items: list[str]
+    what: str
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What a verification found.
+
+    Attributes:
+        histories: compared.
+        identical_lists: whose items agree in every position.
+        ties: whose items differ only among equal scores.
+        max_score_difference: over all positions of all lists.
+        tolerance: within which two scores count as equal.
+        first_difference: None when the bundle is verified.
+    """
+
+    histories: int
+    identical_lists: int
+    ties: int
+    max_score_difference: float
+    tolerance: float
+    first_difference: Difference | None
+
+
+def verify_bundle(
+    recommender: Recommender, model_folder: Path, cases: Sequence[Case], *, progress: Progress = silent
+) -> Verification:
+    """Compare a bundle with the model it was exported from.
+
+    Args:
+        recommender: the opened bundle.
+        model_folder: the model.
+        cases: histories and blocked items.
+        progress: told about finished histories.
+
+    Raises:
+        VerificationError: the bundle was made from another checkpoint.
+    """
+    manifest, catalog = recommender.manifest, recommender.catalog
+    made_from = manifest.provenance.get("checkpoint_sha256")
+    if made_from != (given := checkpoint_hash(model_folder)):
+        raise VerificationError(
+            f"the bundle was exported from a checkpoint with SHA-256 {made_from}; {model_folder} has {given}. "
+            "Verify against the model it was exported from, or export again."
+        )
+    model = load_model(model_folder)
+    item_codes = catalog.item_code_rows - catalog.level_offsets
+    identical = ties = 0
+    largest, first = 0.0, None
+    for number, (history, blocked) in enumerate(cases):
+        (expected,) = search(
+            model,
+            [manifest.prompt.encode(item_codes[history])],
+            catalog,
+            manifest.prompt.first_code_token,
+            num_beams=manifest.search.num_beams,
+            scoring=manifest.search.scoring,  # type: ignore[arg-type]
+            blocked=[blocked.tolist()],
+        )
+        rows, scores = recommender.recommend_rows(history, blocked)
+        compared = min(len(scores), len(expected.scores))
+        gap = float(np.abs(scores[:compared] - expected.scores[:compared]).max(initial=0.0))
+        largest = max(largest, gap)
+        if np.array_equal(rows, expected.rows) and gap <= TOLERANCE:
+            identical += 1
+        elif (what := difference(rows, scores, expected)) is None:
+            ties += 1
+        elif first is None:
+            first = _describe(recommender, number, history, rows, expected, what)
+        progress(number + 1, len(cases))
+    return Verification(len(cases), identical, ties, largest, TOLERANCE, first)
+
+
+def difference(rows: NDArray[np.int64], scores: NDArray[np.float32], expected: SearchResult) -> str | None:
+    """Say how a list differs from the expected one beyond ties, or None.
+
+    Two lists are equal up to ties when they are as long, their scores agree position by position, an item that is
+    in both has one score, and an item that is in only one stands level with the list's end.
+    """
+    if len(rows) != len(expected.rows):
+        return f"{len(rows)} items instead of {len(expected.rows)}"
+    wrong = np.flatnonzero(~(np.abs(scores - expected.scores) <= TOLERANCE))
+    if len(wrong):
+        i = wrong[0]
+        return f"score {scores[i]:.6f} instead of {expected.scores[i]:.6f} at position {i + 1}"
+    ours = dict(zip(rows.tolist(), scores.tolist(), strict=True))
+    theirs = dict(zip(expected.rows.tolist(), expected.scores.tolist(), strict=True))
+    for row, score in (ours | theirs).items():
+        other = theirs.get(row, expected.scores[-1]) if row in ours else scores[-1]
+        mine = ours.get(row, score)
+        if abs(mine - other) > TOLERANCE:
+            return f"item row {row} has score {mine:.6f} in one list and {other:.6f} at its place in the other"
+    return None
+
+
+def _describe(
+    recommender: Recommender,
+    number: int,
+    history: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    expected: SearchResult,
+    what: str,
+) -> Difference:
+    def ids(values: NDArray[np.int64]) -> list[str]:
+        return [recommender.items[row]["id"] for row in values]
+
+    return Difference(number, ids(history), ids(rows), ids(expected.rows), what)
