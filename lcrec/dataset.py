@@ -89,9 +89,7 @@ class Dataset:
         _check_ids("item", [item.id for item in self.items])
         _check_ids("user", self.users)
         if len(self.users) != len(self.sequences):
-            raise DatasetError(
-                f"{len(self.users)} users have {len(self.sequences)} sequences; expected one each"
-            )
+            raise DatasetError(f"{len(self.users)} users have {len(self.sequences)} sequences; expected one each")
         for user, sequence in zip(self.users, self.sequences, strict=True):
             if len(sequence) < MIN_INTERACTIONS:
                 raise DatasetError(
@@ -154,9 +152,7 @@ class Dataset:
             ItemCodesError: there are none yet.
         """
         if self.codes is None:
-            raise ItemCodesError(
-                f"dataset {self.name} has no item codes. Build them with: odllm codes DATASET"
-            )
+            raise ItemCodesError(f"dataset {self.name} has no item codes. Build them with: odllm codes DATASET")
         return self.codes
 
     def split(self) -> LeaveOneOut:
@@ -260,9 +256,18 @@ def _check_ids(kind: str, ids: Sequence[str]) -> None:
     seen: set[str] = set()
     for row, one in enumerate(ids):
         if not one or "\n" in one or "\r" in one:
-            raise DatasetError(
-                f"{kind} {row} has the id {one!r}; expected one line of text that is not empty"
-            )
+            raise DatasetError(f"{kind} {row} has the id {one!r}; expected one line of text that is not empty")
+        if not _is_text(one):
+            raise DatasetError(f"{kind} {row} has the id {one!r}, which cannot be written as UTF-8")
         if one in seen:
             raise DatasetError(f"{kind} id {one!r} occurs twice; ids must differ")
         seen.add(one)
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether `text` can be written; JSON may hold half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

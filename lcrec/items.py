@@ -7,7 +7,7 @@ line of `items.jsonl`). Its *codes* are a short path of small integers, one a le
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class ItemCodes:
         ItemCodesError: levels outside 2 to 6, a size below 1, or a code outside its level.
     """
 
-    codes: Int32
+    codes: Int32 = field(repr=False)
     sizes: tuple[int, ...]
 
     def __post_init__(self) -> None:
@@ -57,9 +57,7 @@ class ItemCodes:
                 f"item codes are {self.codes.dtype} {list(self.codes.shape)}; expected int32 [items, levels]"
             )
         if not MIN_LEVELS <= len(self.sizes) <= MAX_LEVELS:
-            raise ItemCodesError(
-                f"item codes have {len(self.sizes)} levels; expected {MIN_LEVELS} to {MAX_LEVELS}"
-            )
+            raise ItemCodesError(f"item codes have {len(self.sizes)} levels; expected {MIN_LEVELS} to {MAX_LEVELS}")
         if self.codes.shape[1] != len(self.sizes):
             raise ItemCodesError(
                 f"item codes have {self.codes.shape[1]} columns; expected one for each size in {self.sizes}"
