@@ -1,0 +1,131 @@
+"""`odllm bench`: measure bundles on this machine, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from odllm.console import out, print_json, print_table, progress_bar, say
+
+if TYPE_CHECKING:
+    from mobile_bench.compare import PairedRatio, Row
+    from mobile_bench.record import Record
+    from mobile_bench.soak import SoakReport
+
+_MIB = 2**20
+
+
+def bench(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundle folders; several are measured side by side.")],
+    provider: Annotated[str, typer.Option(help="Execution provider.")] = "cpu",
+    threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1",
+    min_seconds: Annotated[float, typer.Option(help="Least time of timed calls a cell.")] = 3.0,
+    min_calls: Annotated[int, typer.Option(help="Fewest timed calls a cell.")] = 50,
+    json_output: Annotated[bool, typer.Option("--json", help="Print records as JSON.")] = False,
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write the records to this file.")] = None,
+    soak: Annotated[int, typer.Option(help="Instead: make this many calls and watch the memory.")] = 0,
+) -> None:
+    """Measure time to top-k, load, memory and size of bundles on this machine.
+
+    Every bundle runs in fresh processes of its own, and the timed rounds of all bundles alternate. Only nodes
+    that the runtime's profile shows on a provider count as run there.
+    """
+    thread_counts = parse_threads(threads)
+    if soak:
+        _soak(bundles, provider, thread_counts, soak, json_output)
+        return
+    from mobile_bench.compare import table_rows
+    from mobile_bench.host import measure
+    from mobile_bench.protocol import Settings
+    from mobile_bench.record import to_builtins
+    from odllm_artifact import write_json
+
+    settings = Settings(min_seconds=min_seconds, min_calls=min_calls, max_seconds=max(120.0, min_seconds))
+    with progress_bar("measuring") as progress:
+        records = measure(bundles, provider=provider, threads=thread_counts, settings=settings, progress=progress)
+    if out_file is not None:
+        out_file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(out_file, [to_builtins(record) for record in records])
+        say(f"records written to {out_file}")
+    if json_output:
+        print_json([to_builtins(record) for record in records])
+    else:
+        _print_records(records, table_rows(records))
+
+
+def parse_threads(text: str) -> list[int]:
+    """Read a comma list of numbers of threads.
+
+    Raises:
+        typer.BadParameter: an entry is not a whole number of at least 1.
+    """
+    entries = [entry.strip() for entry in text.split(",")]
+    if not all(entry.isdecimal() and int(entry) >= 1 for entry in entries):
+        raise typer.BadParameter(f"--threads is {text!r}; whole numbers from 1, separated by commas, are needed")
+    return list(dict.fromkeys(int(entry) for entry in entries))
+
+
+def _print_records(records: Sequence[Record], rows: Sequence[Row]) -> None:
+    from mobile_bench.compare import paired_ratio
+
+    device = records[0].device
+    print_table(
+        f"Time to top-k on this {device.device_kind}: {device.cpu_model}, {device.cores} cores, "
+        f"onnxruntime {device.onnxruntime}",
+        ["bundle", "threads", "p50 ms", "p90 ms", "CPU ms", "cold ms", "peak MiB", "own MiB", "disk MiB"],
+        [_cells(record, row) for record, row in zip(records, rows, strict=True)],
+    )
+    for row in rows:
+        for reason in row.reasons:
+            out.print(f"! {row.label}: {reason}", highlight=False, soft_wrap=True)
+    for other in records[1:]:
+        out.print(_ratio_line(paired_ratio(other, records[0])), highlight=False, soft_wrap=True)
+
+
+def _cells(record: Record, row: Row) -> list[str]:
+    times = (row.wall_ms_p50, row.wall_ms_p90, row.cpu_ms_p50, row.load_cold_ms)
+    sizes = (row.peak_memory_bytes, row.anonymous_peak_bytes, row.bundle_bytes)
+    return [
+        record.bundle.name + ("" if row.valid else " !"),
+        str(record.execution.threads),
+        *("–" if time is None else f"{time:.2f}" for time in times),
+        *("–" if size is None else f"{size / _MIB:.1f}" for size in sizes),
+    ]
+
+
+def _ratio_line(ratio: PairedRatio) -> str:
+    return (
+        f"{ratio.numerator} ÷ {ratio.denominator}: {ratio.ratio:.3f} "
+        f"({ratio.low:.3f} to {ratio.high:.3f} over {ratio.rounds} alternating rounds)"
+    )
+
+
+def _soak(bundles: Sequence[Path], provider: str, threads: Sequence[int], calls: int, json_output: bool) -> None:
+    from msgspec import to_builtins
+
+    from mobile_bench.soak import soak
+
+    reports = []
+    for bundle in bundles:
+        for count in threads:
+            with progress_bar(f"{calls} calls of {bundle.name}") as progress:
+                reports.append(soak(bundle, calls, provider=provider, threads=count, progress=progress))
+    if json_output:
+        print_json([to_builtins(report) for report in reports])
+    else:
+        header = ["bundle", "threads", "calls", "own MiB at the end", "bytes a call", "flat"]
+        print_table("Memory over many calls", header, [_soak_cells(report) for report in reports])
+
+
+def _soak_cells(report: SoakReport) -> list[str]:
+    return [
+        report.bundle,
+        str(report.threads),
+        str(report.calls[-1]),
+        f"{report.anonymous_bytes[-1] / _MIB:.2f}",
+        f"{report.slope_bytes_per_call:.2f}",
+        "yes" if report.flat else "NO",
+    ]
