@@ -155,6 +155,25 @@ class Dataset:
             raise ItemCodesError(f"dataset {self.name} has no item codes. Build them with: odllm codes DATASET")
         return self.codes
 
+    def statistics(self) -> dict[str, Any]:
+        """Return sizes, sequence lengths in interactions, sparsity (0 to 1) and code usage, ready for JSON."""
+        lengths = np.array([len(sequence) for sequence in self.sequences])
+        shortest, median, longest = np.quantile(lengths, (0, 0.5, 1)) if len(lengths) else (0, 0, 0)
+        cells = max(len(self.users) * len(self.items), 1)
+        return {
+            "name": self.name,
+            "users": len(self.users),
+            "items": len(self.items),
+            "interactions": self.interactions,
+            "length_mean": round(self.interactions / max(len(self.users), 1), 2),
+            "length_min": int(shortest),
+            "length_median": float(median),
+            "length_max": int(longest),
+            "sparsity": round(1 - self.interactions / cells, 6),
+            "items_without_training": int((self.popularity() == 0).sum()),
+            "codes": None if self.codes is None else self.codes.statistics(),
+        }
+
     def split(self) -> LeaveOneOut:
         """Return the leave-one-out split; histories are views of `sequences`, not copies."""
         train = tuple(sequence[:-2] for sequence in self.sequences)
@@ -177,8 +196,12 @@ class Dataset:
         return np.bincount(rows, minlength=len(self.items)).astype(np.int64)
 
 
-def load_dataset(folder: Path) -> Dataset:
+def load_dataset(folder: Path, *, with_codes: bool = True) -> Dataset:
     """Read a dataset folder, item codes included where there are any.
+
+    Args:
+        folder: what `save_dataset` wrote.
+        with_codes: read `codes.json` too; without, it may be damaged, as when it is about to be replaced.
 
     Raises:
         DatasetError: it is not a dataset folder, from a newer schema, truncated or damaged; the message names
@@ -196,7 +219,9 @@ def load_dataset(folder: Path) -> Dataset:
             "A file is truncated or was edited; make the dataset again: odllm data import"
         )
     codes_path = folder / "codes.json"
-    codes = files.read_codes(codes_path, [item.id for item in items]) if codes_path.exists() else None
+    codes = None
+    if with_codes and codes_path.exists():
+        codes = files.read_codes(codes_path, [item.id for item in items])
     try:
         return Dataset(header.name, items, users, sequences, codes)
     except DatasetError as error:
