@@ -23,28 +23,48 @@ app = typer.Typer(
 
 def _register() -> None:
     """Attach the verbs, in the order of the pipeline."""
-    from odllm.verbs import data
+    from odllm.verbs import bench, codes, compress, data, demo, evaluate, export, recommend, train, verify
 
     app.add_typer(data.app, name="data", help="Import interaction data and look at it.")
+    app.command("codes", help="Give every item of a dataset its codes.")(codes.codes)
+    app.command("train", help="Train a recommender on a dataset's codes.")(train.train)
+    app.command("evaluate", help="Measure a model's or a bundle's quality.")(evaluate.evaluate)
+    app.command("compress", help="Turn a dense model into a low-rank one.")(compress.compress)
+    app.command("export", help="Write a bundle that a phone can open.")(export.export)
+    app.command("verify", help="Compare a bundle with the model it came from.")(verify.verify)
+    app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
+    app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
+    app.command("demo", help="The whole pipeline on MovieLens, with a report.")(demo.demo)
 
 
 def main() -> None:
     """Run `odllm` and exit: 0 done, 1 our defect, 2 usage or bad input, 3 verification failed, 4 device."""
     _register()
     try:
-        app(standalone_mode=True)
+        app()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            _complain("stopped. Finished stages are kept; the same command goes on from there.")
+        raise
     except OdllmError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        _complain(str(error))
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in _NOT_OURS:
             raise
-        where = f" ({error.filename})" if error.filename else ""
-        err.print(f"[bold red]error:[/] {escape((error.strerror or str(error)) + where)}", soft_wrap=True)
+        _complain(f"{error.strerror}{f': {error.filename}' if error.filename else ''}")
         sys.exit(2)
-    except KeyboardInterrupt:
-        err.print("stopped; finished stages are kept, the next run goes on from there")
-        sys.exit(130)
+
+
+_INTERRUPTED = 130
+"""What a shell reports for a program that Ctrl-C ended."""
+
+_NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+"""What the machine refuses, not what we did wrong: a full or read-only disk, a missing right."""
+
+
+def _complain(message: str) -> None:
+    err.print(f"[bold red]odllm:[/] {escape(message)}", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

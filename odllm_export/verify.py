@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compression.checkpoint import load_model
+from lcrec.dataset import Dataset
 from lcrec.search import SearchResult, search
 from odllm_artifact import Progress, silent
 from odllm_export.errors import VerificationError
-from odllm_export.export import checkpoint_hash
+from odllm_export.export import checkpoint_hash, sample_histories
 from odllm_export.runtime import Recommender
 
 TOLERANCE = 1e-4
@@ -136,3 +137,41 @@ def _describe(
         return [recommender.items[row]["id"] for row in values]
 
     return Difference(number, ids(history), ids(rows), ids(expected.rows), what)
+
+
+def require_verified(found: Verification) -> None:
+    """Raise if a verification found a difference beyond ties.
+
+    Raises:
+        VerificationError: with the first difference.
+    """
+    first = found.first_difference
+    if first is None:
+        return
+    wrong = found.histories - found.identical_lists - found.ties
+    raise VerificationError(
+        f"{wrong} of {found.histories} lists differ from the model's. The first, history {first.case} "
+        f"({', '.join(first.history[-5:])}): {first.what}. Bundle: {', '.join(first.bundle_items[:5])} …; "
+        f"model: {', '.join(first.model_items[:5])} …"
+    )
+
+
+def dataset_cases(recommender: Recommender, dataset: Dataset, count: int, *, seed: int = 0) -> list[Case]:
+    """Return real users' histories as rows of the bundle.
+
+    Raises:
+        HistoryError: the dataset has items that the bundle does not know.
+    """
+    rows = recommender.rows_of(dataset.item_ids)
+    return [(rows[history], rows[blocked]) for history, blocked in sample_histories(dataset, count, seed=seed)]
+
+
+def random_cases(recommender: Recommender, count: int, *, seed: int = 0) -> list[Case]:
+    """Return random histories from one item to beyond the window; every other one blocks its own items."""
+    random = np.random.default_rng(seed)
+    items, window = recommender.catalog.items, recommender.manifest.prompt.max_items
+    cases = []
+    for number in range(count):
+        history = random.integers(0, items, random.integers(1, window + 6)).astype(np.int64)
+        cases.append((history, np.unique(history) if number % 2 else np.zeros(0, dtype=np.int64)))
+    return cases

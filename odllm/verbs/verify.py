@@ -1,0 +1,49 @@
+"""`odllm verify`: is the bundle what was trained?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from odllm.console import print_json, progress_bar, say
+from odllm.options import Json, Seed, Threads
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
+    model: Annotated[Path, typer.Option(help="Model folder that the bundle was exported from.")],
+    dataset: Annotated[
+        Path | None, typer.Option(help="Take users' histories from this dataset; random ones otherwise.")
+    ] = None,
+    histories: Annotated[int, typer.Option(min=1, help="How many histories to compare.")] = 200,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    json: Json = False,
+) -> None:
+    """Compare ranked lists and scores with the torch model; exit code 3 on any difference beyond ties."""
+    import msgspec
+
+    from lcrec.dataset import load_dataset
+    from odllm.torch_setup import set_up_torch
+    from odllm_export.runtime import Recommender
+    from odllm_export.verify import dataset_cases, random_cases, require_verified, verify_bundle
+
+    set_up_torch(threads)
+    recommender = Recommender.open(bundle, threads=threads)
+    cases = (
+        random_cases(recommender, histories, seed=seed)
+        if dataset is None
+        else dataset_cases(recommender, load_dataset(dataset), histories, seed=seed)
+    )
+    with progress_bar("verifying") as progress:
+        found = verify_bundle(recommender, model, cases, progress=progress)
+    if json:
+        print_json(msgspec.to_builtins(found))
+    else:
+        say(
+            f"{found.identical_lists} of {found.histories} lists identical, {found.ties} differ only among equal "
+            f"scores; largest score difference {found.max_score_difference:.1e}"
+        )
+    require_verified(found)
