@@ -57,6 +57,10 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         budget = self.seconds if self.max_steps is None else self.max_steps
         if budget is None or budget <= 0:
             raise ConfigError(f"the recovery's budget is {budget}; expected above 0. To skip recovery, leave it out.")
+        if self.validations < 1:
+            raise ConfigError(
+                f"validations is {self.validations}; expected at least 1. To go without, give no validate."
+            )
         if min(self.learning_rate, self.temperature) <= 0 or not 0 <= self.warmup < 1:
             raise ConfigError(
                 f"learning_rate {self.learning_rate}, temperature {self.temperature}, warmup {self.warmup}: "
@@ -204,7 +208,7 @@ def _step(
     loss = divergence(_logits(student, batch, ids), target, temperature)
     if not bool(torch.isfinite(loss)):
         raise CalibrationError(
-            f"the divergence from the dense model is {float(loss)}. Lower the learning rate of the recovery, "
+            f"the divergence from the dense model is {float(loss.detach())}. Lower the learning rate of the recovery, "
             "or check both models for NaN weights."
         )
     optimizer.zero_grad()
