@@ -99,7 +99,7 @@ class _Dealer:
         for prefix in self._prefixes(row):
             taken = self.taken.setdefault(prefix, set())
             if len(taken) < self.width:
-                costs = self._last_costs(self.quantization.residual(np.array([row]), np.array([prefix])))[0]
+                costs = self._costs_below(row, prefix)
                 costs[list(taken)] = np.inf
                 last = int(costs.argmin())
                 taken.add(last)
@@ -126,6 +126,13 @@ class _Dealer:
         residual = self.quantization.residual(row, np.array(path, dtype=np.int64))
         distance = ((self.quantization.centers[len(path)] - residual) ** 2).sum(axis=1)
         return np.argsort(distance, kind="stable").tolist()
+
+    def _costs_below(self, row: int, prefix: Prefix) -> NDArray[np.float64]:
+        """Return `[width]` costs of the last codes; a path through a code without a centre has no preference."""
+        sizes = [len(level) for level in self.quantization.centers[:-1]]
+        if any(code >= size for code, size in zip(prefix, sizes, strict=True)):
+            return np.zeros(self.width)
+        return self._last_costs(self.quantization.residual(np.array([row]), np.array([prefix])))[0]
 
     def _last_costs(self, residuals: Float32) -> NDArray[np.float64]:
         """Return `[rows, width]` squared distances to the last centres; codes without a centre come after all."""

@@ -93,8 +93,7 @@ def read_sequences(path: Path, row_of_id: Mapping[str, int]) -> tuple[tuple[str,
             rows = [row_of_id[item_id] for item_id in record.items]
         except KeyError as error:
             raise DatasetError(
-                f"{path}, line {line}: user {record.user!r} has item {error.args[0]!r}, "
-                "which is not in items.jsonl"
+                f"{path}, line {line}: user {record.user!r} has item {error.args[0]!r}, which is not in items.jsonl"
             ) from error
         users.append(record.user)
         sequences.append(np.array(rows, dtype=np.int32))
@@ -136,9 +135,7 @@ def write_items(path: Path, items: Iterable[Item]) -> None:
     path.write_bytes(b"".join(msgspec.json.encode(item) + b"\n" for item in items))
 
 
-def write_sequences(
-    path: Path, users: Sequence[str], sequences: Sequence[Int32], item_ids: Sequence[str]
-) -> None:
+def write_sequences(path: Path, users: Sequence[str], sequences: Sequence[Int32], item_ids: Sequence[str]) -> None:
     """Write `sequences.jsonl`."""
     lines = (
         _SequenceLine(user, [item_ids[row] for row in sequence.tolist()])
@@ -182,8 +179,7 @@ def _read_versioned(path: Path, kind: type[T], error_class: type[LcrecError]) ->
         raise error_class(f"{path} has schema_version {version!r}; expected {SCHEMA_VERSION}")
     if version > SCHEMA_VERSION:
         raise error_class(
-            f"{path} has schema_version {version}; this odllm reads up to {SCHEMA_VERSION}. "
-            "Install a newer odllm."
+            f"{path} has schema_version {version}; this odllm reads up to {SCHEMA_VERSION}. Install a newer odllm."
         )
     try:
         return msgspec.convert(value, kind)
@@ -209,6 +205,5 @@ def _decode_line(decoder: msgspec.json.Decoder[T], text: bytes, path: Path, line
         return decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DatasetError(
-            f"{path}, line {line}: {error}. "
-            "The file may be truncated; make the dataset again: odllm data import"
+            f"{path}, line {line}: {error}. The file may be truncated; make the dataset again: odllm data import"
         ) from error

@@ -30,7 +30,11 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class VectorConfig:
-    """How item vectors are made; the defaults did best at next-item retrieval on MovieLens' validation items.
+    """How item vectors are made.
+
+    The defaults did best on MovieLens' validation items: of the ways tried (weights 0 to 0.5, 16 to 128
+    dimensions, windows 5 to 50), the vectors rebuilt from four levels of codes found the next item most often
+    among the 50 nearest to a user's last ten. More content makes codes that read better and predict worse.
 
     Attributes:
         content_weight: share of content in the squared length of a joined vector, 0 to 1; the rest is use.
@@ -39,7 +43,7 @@ class VectorConfig:
         context_power: context frequencies are raised to it, which takes the edge off rare items.
     """
 
-    content_weight: float = 0.35
+    content_weight: float = 0.2
     dimensions: int = 64
     window: int = 10
     context_power: float = 0.75
@@ -92,7 +96,7 @@ def _near_counts(train: Sequence[Int32], items: int, window: int) -> csr_matrix:
     """Return symmetric `[items, items]` counts of pairs within `window` places, each weighted 1 ÷ distance."""
     from scipy.sparse import csr_matrix
 
-    rows = np.concatenate(train)
+    rows = np.concatenate([np.empty(0, np.int32), *train])
     users = np.repeat(np.arange(len(train)), [len(sequence) for sequence in train])
     counts = csr_matrix((items, items))
     for distance in range(1, window + 1):
@@ -120,13 +124,16 @@ def _positive_information(counts: csr_matrix, context_power: float) -> csr_matri
 
 def _truncated_svd(matrix: csr_matrix, dimensions: int, seed: int, power: float) -> Float32:
     """Return the unit rows of U·S^power, `[rows, up to dimensions]`, directions without energy left out."""
-    from sklearn.decomposition import TruncatedSVD
+    if min(matrix.shape) <= dimensions:  # few words or items: exact, and the randomised one refuses a single column
+        left, singular_values, _ = np.linalg.svd(matrix.toarray(), full_matrices=False)
+        scores = left * singular_values
+    else:
+        from sklearn.decomposition import TruncatedSVD
 
-    svd = TruncatedSVD(max(1, min(dimensions, min(matrix.shape) - 1)), random_state=seed, n_iter=7)
-    with np.errstate(invalid="ignore", divide="ignore"):  # explained variance of a constant matrix is 0 ÷ 0
-        scores = svd.fit_transform(matrix)  # U·S
-    real = svd.singular_values_ > 1e-6 * svd.singular_values_.max(initial=0.0)
-    return _unit_rows(scores[:, real] * svd.singular_values_[real] ** (power - 1))
+        svd = TruncatedSVD(dimensions, random_state=seed, n_iter=7)
+        scores, singular_values = svd.fit_transform(matrix), svd.singular_values_  # U·S
+    real = singular_values > 1e-6 * singular_values.max(initial=0.0)
+    return _unit_rows(scores[:, real] * singular_values[real] ** (power - 1))
 
 
 def _unit_rows(vectors: NDArray[np.floating]) -> Float32:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +20,7 @@ EMBEDDED = "embedded:movielens"
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """What the source looks like."""
 
     lcrec = "lcrec"
