@@ -40,7 +40,7 @@ def choose_histories(folder: Path, manifest: Manifest) -> Histories:
     by_id = {item["id"]: row for row, item in enumerate(read_items(folder))}
     golden = read_json(folder / GOLDEN)
     try:
-        rows = [[by_id[item] for item in entry["history"]] for entry in golden["histories"]]
+        rows = [[by_id[item] for item in entry["history"]] for entry in golden["cases"]]
     except (KeyError, TypeError) as error:
         raise BenchError(f"{folder / GOLDEN} does not fit its bundle ({error!r}). Export the bundle again.") from error
     if not rows:

@@ -177,7 +177,7 @@ def _record(cell: Cell, device: Device, run: str, settings: Settings, passes: _P
             file_backed_peak_bytes=passes.memory.file_backed_peak_bytes,
             calls=settings.memory_calls,
         ),
-        validity=judge(timing, settings, threads=cell.threads, cores=device.cores),
+        validity=judge(timing, settings, histories=len(cell.histories.rows), threads=cell.threads, cores=device.cores),
         run=run,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -186,7 +186,8 @@ def _record(cell: Cell, device: Device, run: str, settings: Settings, passes: _P
 def _identity(cell: Cell) -> BundleIdentity:
     manifest = cell.manifest
     return BundleIdentity(
-        name=manifest.name,
+        name=cell.folder.name,
+        dataset=manifest.name,
         manifest_sha256=sha256_file(cell.folder / MANIFEST),
         files_sha256={name: fact.sha256 for name, fact in manifest.files.items()},
         precision=manifest.model.precision,

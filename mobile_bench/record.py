@@ -33,7 +33,8 @@ class BundleIdentity(_Fact, frozen=True):
     """Which bundle was measured.
 
     Attributes:
-        name: the manifest's name.
+        name: of its folder, without the path to it: what tables call it.
+        dataset: the manifest's name.
         manifest_sha256: of `manifest.json`, which itself names every file by hash.
         files_sha256: SHA-256 by file name.
         precision: of the stored weights, such as `fp32`.
@@ -47,6 +48,7 @@ class BundleIdentity(_Fact, frozen=True):
     """
 
     name: str
+    dataset: str
     manifest_sha256: str
     files_sha256: dict[str, str]
     precision: str

@@ -24,7 +24,7 @@ class SoakReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Memory of the process's own over many calls in one process.
 
     Attributes:
-        bundle: the manifest's name.
+        bundle: name of its folder.
         threads: of the runtime's pool.
         calls: after how many calls each look was taken.
         anonymous_bytes: resident memory of the process's own at each look (without `/proc`: all of it).
@@ -73,7 +73,7 @@ def soak(
             seen += [look * every + count for count in reply.calls]
             memory += reply.anonymous_bytes
             progress(look + 1, LOOKS, f"{memory[-1] / 2**20:.1f} MiB")
-    return report(manifest.name, threads, seen, memory)
+    return report(bundle.name, threads, seen, memory)
 
 
 def report(bundle: str, threads: int, calls: list[int], memory: list[int]) -> SoakReport:

@@ -1,21 +1,32 @@
-"""Whether a timing may be quoted: enough samples, a steady median, a processor to itself."""
+"""Whether a timing may be quoted: enough samples, little spread, a processor to itself."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Timing, Validity
 
-MOST_SPREAD = 0.10
-"""Widest interval of the median, as a share of the median."""
+MOST_SPREAD = 0.20
+"""Widest middle half of the samples, each divided by the median of its history."""
 
 MOST_WAITING = 1.15
 """Elapsed ÷ processor time of a single-threaded median: above it, the process waited for its turn."""
 
+_NEGLIGIBLE_CORES = 0.1
 
-def judge(timing: Timing, settings: Settings, *, threads: int, cores: int) -> Validity:
-    """Return whether a timing is valid, with a reason for each way in which it is not."""
-    reasons = []
-    wall = timing.wall
+
+def judge(timing: Timing, settings: Settings, *, histories: int, threads: int, cores: int) -> Validity:
+    """Return whether a timing is valid, with a reason for each way in which it is not.
+
+    Args:
+        timing: of one cell.
+        settings: what was asked for.
+        histories: asked in turn; sample i is about history i mod `histories`.
+        threads: of the cell.
+        cores: of the machine.
+    """
+    wall, reasons = timing.wall, []
     if wall.count < settings.min_calls:
         reasons.append(
             f"too few samples: {wall.count} calls, {settings.min_calls} were asked for "
@@ -23,12 +34,13 @@ def judge(timing: Timing, settings: Settings, *, threads: int, cores: int) -> Va
         )
     if len(timing.round_calls) < settings.min_rounds:
         reasons.append(f"too few rounds: {len(timing.round_calls)} of {settings.min_rounds}")
-    spread = (wall.p50_high - wall.p50_low) / wall.p50
+    spread = relative_spread(timing.wall_ms, histories)
     if spread > MOST_SPREAD:
         reasons.append(
-            f"too much spread: the median's interval is {spread:.0%} of it, at most {MOST_SPREAD:.0%} is steady"
+            f"too much spread: the middle half of the samples is {spread:.0%} of the median wide, "
+            f"at most {MOST_SPREAD:.0%} is steady"
         )
-    if timing.other_load_cores + threads > cores + MOST_SPREAD:
+    if timing.other_load_cores + threads > cores + _NEGLIGIBLE_CORES:
         reasons.append(
             f"other load: other programs kept {timing.other_load_cores:.1f} of {cores} cores busy, "
             f"{threads} thread{'s were' if threads > 1 else ' was'} measured"
@@ -36,3 +48,15 @@ def judge(timing: Timing, settings: Settings, *, threads: int, cores: int) -> Va
     if threads == 1 and wall.p50 > MOST_WAITING * timing.cpu.p50:
         reasons.append(f"waited for the processor: {wall.p50:.1f} ms elapsed for {timing.cpu.p50:.1f} ms of work")
     return Validity(valid=not reasons, reasons=reasons)
+
+
+def relative_spread(samples_ms: list[float], histories: int) -> float:
+    """Return the interquartile range of samples that were first divided by the median of their history.
+
+    Histories differ in length, and so in time: that is no noise.
+    """
+    samples = np.asarray(samples_ms)
+    which = np.arange(len(samples)) % histories
+    medians = np.array([np.median(samples[which == history]) for history in range(min(histories, len(samples)))])
+    low, high = np.percentile(samples / medians[which], [25, 75])
+    return float(high - low)

@@ -75,7 +75,7 @@ def write_bundle(folder: Path, *, name: str = "tiny", golden: list[list[str]] | 
     onnx.save(first_items_graph(), folder / GRAPH, save_as_external_data=True, location=WEIGHTS, size_threshold=256)
     names = [GRAPH, WEIGHTS, CATALOG, ITEMS]
     if golden is not None:
-        (folder / GOLDEN).write_text(json.dumps({"histories": [{"history": history} for history in golden]}))
+        (folder / GOLDEN).write_text(json.dumps({"cases": [{"history": history} for history in golden]}))
         names.append(GOLDEN)
     write_manifest(tiny_manifest(folder, name, names), folder)
     return folder

@@ -1,0 +1,154 @@
+"""The benchmark from end to end: build, export, time side by side, compare lists, write `summary.json`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+
+from mobile_bench import protocol
+from mobile_bench.baselines.export_job import ExportFacts
+from mobile_bench.baselines.models import BUILD_FILE, ensure_model
+from mobile_bench.baselines.rows import BUNDLES, KEEP_RATIOS, ROWS, UNTIMED, RowSpec
+from mobile_bench.baselines.summary import Summary, ratio_intervals, summarize_row
+from mobile_bench.baselines.worker import ListRows, Lists, OpenRow
+from mobile_bench.baselines.workload import Shape, Workload
+from mobile_bench.device import host_device
+from mobile_bench.errors import WorkerError
+from mobile_bench.record import Timing
+from mobile_bench.rounds import run_rounds
+from mobile_bench.worker_process import WorkerProcess
+from odllm_artifact import Progress, read_json, sha256_file, silent, write_json
+from odllm_export.bundle import MANIFEST
+
+SUMMARY_FILE = "summary.json"
+EXPORT_FILE_SUFFIX = ".export.json"
+WORKER = "mobile_bench.baselines.worker"
+TIMEOUT_S = 900.0
+
+
+class RowProcess:
+    """A row in its process, loaded and warm."""
+
+    def __init__(self, spec: RowSpec, workload: Workload, out: Path, worker: WorkerProcess) -> None:
+        self._worker = worker
+        histories = [history.tolist() for history in workload.histories]
+        opening = OpenRow(spec.kind, str(out / spec.folder), spec.scoring, workload.shape.name, histories)
+        worker.ask(opening, protocol.OpenReply, timeout_s=TIMEOUT_S)
+
+    def run_round(self, first: int, calls: int) -> protocol.RoundReply:
+        """Make `calls` timed calls, beginning with history `first`."""
+        return self._worker.ask(protocol.Round(first, calls), protocol.RoundReply, timeout_s=TIMEOUT_S)
+
+    def lists(self) -> Lists:
+        """Return the row's answers to all histories."""
+        return self._worker.ask(ListRows(), Lists, timeout_s=TIMEOUT_S)
+
+
+def run(shape: Shape, out: Path, *, rounds: int, histories: int, progress: Progress = silent) -> Summary:
+    """Run the benchmark and write `summary.json` into `out`; models and bundles of an earlier run are reused.
+
+    Args:
+        shape: of model, catalogue and prompt.
+        out: folder of everything that the benchmark makes.
+        rounds: how often every row answers one history, in turn.
+        histories: different ones, asked in turn.
+        progress: told finished steps; the rounds are most of them.
+
+    Raises:
+        DeviceError: a row's process died or hung.
+    """
+    workload = Workload(shape, histories)
+    steps, rounds_weight = len(KEEP_RATIOS) + len(BUNDLES), 4.0 * rounds
+    all_steps = steps + rounds_weight + len(ROWS) + len(UNTIMED)
+    for number, (name, keep_ratio) in enumerate(KEEP_RATIOS.items()):
+        progress(number, all_steps, f"building {name}")
+        ensure_model(shape, keep_ratio, out / name)
+    exports = {}
+    for number, (name, (model, scoring)) in enumerate(BUNDLES.items(), start=len(KEEP_RATIOS)):
+        progress(number, all_steps, f"exporting {name}")
+        exports[name] = ensure_bundle(out, name, model, scoring, workload)
+
+    def report_rounds(done: float, total: float, note: str = "") -> None:
+        progress(steps + rounds_weight * done / total, all_steps, note)
+
+    timings, lists = time_rows(workload, out, rounds, report_rounds)
+    lists.update(reference_lists(workload, out))
+    summary = _summary(workload, timings, lists, exports)
+    write_json(out / SUMMARY_FILE, msgspec.to_builtins(summary))
+    progress(all_steps, all_steps, "done")
+    return summary
+
+
+def ensure_bundle(out: Path, name: str, model: str, scoring: str, workload: Workload) -> ExportFacts:
+    """Export a bundle in a process of its own, unless it stands there, of this model; return what it took.
+
+    Raises:
+        WorkerError: the export failed.
+    """
+    kept = out / (name + EXPORT_FILE_SUFFIX)
+    made_from = {"build": read_json(out / model / BUILD_FILE), "scoring": scoring, "source": _source_hash()}
+    if kept.is_file() and (out / name / MANIFEST).is_file() and read_json(kept)["made_from"] == made_from:
+        return msgspec.convert(read_json(kept)["facts"], ExportFacts)
+    arguments = [str(out / model), str(out / name), scoring, workload.shape.name, str(len(workload.histories))]
+    command = [sys.executable, "-m", "mobile_bench.baselines.export_job", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    if done.returncode:
+        raise WorkerError(f"the export of {name} ended with code {done.returncode}:\n{done.stderr[-2000:]}")
+    facts = msgspec.json.decode(done.stdout.splitlines()[-1], type=ExportFacts)
+    write_json(kept, {"made_from": made_from, "facts": msgspec.to_builtins(facts)})
+    return facts
+
+
+def time_rows(workload: Workload, out: Path, rounds: int, progress: Progress) -> tuple[list[Timing], dict[str, Lists]]:
+    """Time all rows in alternating rounds; return their timings, and their lists by name."""
+    settings = protocol.Settings(min_seconds=0, min_calls=rounds, min_rounds=rounds, max_seconds=TIMEOUT_S)
+    with ExitStack() as stack:
+        rows = [
+            RowProcess(spec, workload, out, stack.enter_context(WorkerProcess(spec.name, module=WORKER)))
+            for spec in ROWS
+        ]
+        timings = run_rounds(rows, 1, settings, progress)
+        return timings, {spec.name: row.lists() for spec, row in zip(ROWS, rows, strict=True)}
+
+
+def reference_lists(workload: Workload, out: Path) -> dict[str, Lists]:
+    """Return the lists of the untimed reference rows by name."""
+    found = {}
+    for spec in UNTIMED:
+        with WorkerProcess(spec.name, module=WORKER) as worker:
+            found[spec.name] = RowProcess(spec, workload, out, worker).lists()
+    return found
+
+
+def _summary(
+    workload: Workload, timings: Sequence[Timing], lists: dict[str, Lists], exports: dict[str, ExportFacts]
+) -> Summary:
+    intervals = ratio_intervals(timings)
+    packages = ("odllm", "torch", "transformers", "onnxruntime", "onnx", "numpy")
+    return Summary(
+        rows=[
+            summarize_row(spec, timing, lists, workload.shape.top_k) for spec, timing in zip(ROWS, timings, strict=True)
+        ],
+        ratios={name: interval.cpu for name, interval in intervals.items()},
+        ratio_intervals=intervals,
+        exports=exports,
+        shape=workload.shape,
+        prompt_tokens=len(workload.prompts[0]),
+        threads=1,
+        machine=host_device(),
+        versions={package: importlib.metadata.version(package) for package in packages},
+    )
+
+
+def _source_hash() -> str:
+    """Return a hash over the exporter's source: a bundle of an older exporter is not reused."""
+    import odllm_export
+
+    folder = Path(odllm_export.__path__[0])
+    return "".join(sha256_file(file)[:8] for file in sorted(folder.rglob("*.py")))

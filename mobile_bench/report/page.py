@@ -1,0 +1,128 @@
+"""Content in, one HTML file out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jinja2
+import msgspec
+
+from mobile_bench.report import plots
+from mobile_bench.report.content import Measure, Report, Variant
+from mobile_bench.statistics import percentile
+
+_MIB = 2**20
+
+
+class TableCell(msgspec.Struct, frozen=True):
+    """A figure, and its interval or nothing."""
+
+    figure: str
+    interval: str = ""
+
+
+class TableRow(msgspec.Struct, frozen=True):
+    """One figure of all variants: its name, a cell a variant, and the last ÷ the first as text."""
+
+    name: str
+    cells: list[TableCell]
+    change: str
+
+
+class Tile(msgspec.Struct, frozen=True):
+    """One headline: a large figure and what it says."""
+
+    figure: str
+    words: str
+
+
+def render_report(report: Report) -> str:
+    """Return the report as one HTML page that needs no network."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mobile_bench.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(
+        report=report,
+        tiles=tiles(report),
+        table=table(report),
+        quality_plot=plots.quality_against_size(report.variants, report.baselines),
+        time_plot=plots.time_distribution(report.variants),
+        ranks_plot=plots.ranks_per_layer(report.ranks) if report.ranks else None,
+        measure=measure_cell,
+        colour=plots.colour,
+    )
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write the report as one HTML file; an older one is replaced in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    try:
+        temporary.write_text(render_report(report), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def tiles(report: Report) -> list[Tile]:
+    """Return the headlines: the last variant against the first. None where there is only one."""
+    if len(report.variants) < 2:
+        return []
+    dense, small = report.variants[0], report.variants[-1]
+    size = small.bundle_bytes / dense.bundle_bytes
+    memory = small.peak_memory_bytes / dense.peak_memory_bytes
+    time = _p(small, 50) / _p(dense, 50)
+    found = [
+        Tile(_percent(size), "of the size on disk"),
+        Tile(_percent(time), "of the time to top-k"),
+        Tile(_percent(memory), "of the peak memory"),
+    ]
+    if dense.ndcg_10.value > 0:
+        found.insert(0, Tile(_percent(small.ndcg_10.value / dense.ndcg_10.value), "of the quality (NDCG@10)"))
+    return found
+
+
+def table(report: Report) -> list[TableRow]:
+    """Return the summary table, one row a figure."""
+    variants = report.variants
+    return [
+        _row("Parameters", [v.parameters for v in variants], "{:,.0f}"),
+        _row("On disk, MiB", [v.bundle_bytes / _MIB for v in variants], "{:,.1f}"),
+        _measured("HR@10", [v.hit_rate_10 for v in variants]),
+        _measured("NDCG@10", [v.ndcg_10 for v in variants]),
+        _row("Time p50, ms", [_p(v, 50) for v in variants], "{:,.2f}"),
+        _row("Time p90, ms", [_p(v, 90) for v in variants], "{:,.2f}"),
+        _row("Peak memory, MiB", [v.peak_memory_bytes / _MIB for v in variants], "{:,.1f}"),
+    ]
+
+
+def measure_cell(measure: Measure) -> TableCell:
+    """Return a measure with its interval."""
+    if measure.low is None or measure.high is None:
+        return TableCell(f"{measure.value:.4f}")
+    return TableCell(f"{measure.value:.4f}", f"{measure.low:.4f}–{measure.high:.4f}")
+
+
+def _row(name: str, values: list[float], form: str) -> TableRow:
+    return TableRow(name, [TableCell(form.format(value)) for value in values], _change(values))
+
+
+def _measured(name: str, measures: list[Measure]) -> TableRow:
+    return TableRow(name, [measure_cell(one) for one in measures], _change([one.value for one in measures]))
+
+
+def _change(values: list[float]) -> str:
+    return f"{values[-1] / values[0]:.2f}×" if len(values) > 1 and values[0] > 0 else ""
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.0f} %"
+
+
+def _p(variant: Variant, percent: float) -> float:
+    return percentile(variant.time_to_top_k_ms, percent)

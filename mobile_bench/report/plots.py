@@ -1,0 +1,195 @@
+"""The three plots of the report: quality against size, time distribution, ranks a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from mobile_bench.report.content import Baseline, LayerRank, Variant
+from mobile_bench.report.svg import WIDTH, element, frame, join, label, line, tick_text, ticks
+from mobile_bench.statistics import percentile
+
+MIB = 2**20
+_COLOURS = 5
+_BINS = 48
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """A plotting area and its scales, both from 0."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    x_ticks: list[float]
+    y_ticks: list[float]
+
+    def x(self, value: float) -> float:
+        return self.left + (self.right - self.left) * value / self.x_ticks[-1]
+
+    def y(self, value: float) -> float:
+        return self.bottom - (self.bottom - self.top) * value / self.y_ticks[-1]
+
+    def x_axis(self, title: str) -> list[Markup]:
+        parts = [line(self.left, self.bottom, self.right, self.bottom, "axis")]
+        parts += [
+            label(self.x(tick), self.bottom + 17, tick_text(tick), anchor="middle", class_="tick")
+            for tick in self.x_ticks
+        ]
+        middle = (self.left + self.right) / 2
+        return [*parts, label(middle, self.bottom + 37, title, anchor="middle", class_="axis-title")]
+
+    def y_axis(self, title: str) -> list[Markup]:
+        parts = []
+        for tick in self.y_ticks:
+            parts.append(line(self.left, self.y(tick), self.right, self.y(tick), "grid"))
+            parts.append(label(self.left - 7, self.y(tick) + 4, tick_text(tick), anchor="end", class_="tick"))
+        return [*parts, label(2, self.top - 14, title, class_="axis-title")]
+
+
+def colour(index: int) -> str:
+    """Return the CSS class of a variant's colour."""
+    return f"c{index % _COLOURS}"
+
+
+def quality_against_size(variants: Sequence[Variant], baselines: Sequence[Baseline]) -> Markup:
+    """Return NDCG@10 with intervals over MiB on disk; baselines as dashed lines."""
+    highest = max([v.ndcg_10.high or v.ndcg_10.value for v in variants] + [b.ndcg_10.value for b in baselines])
+    x_ticks = ticks(1.12 * max(v.bundle_bytes for v in variants) / MIB)
+    axes = _Axes(48, 34, WIDTH - 14, 232, x_ticks, ticks(1.05 * highest))
+    parts = axes.y_axis("NDCG@10") + axes.x_axis("MiB on disk")
+    taken: list[float] = []
+    for baseline in sorted(baselines, key=lambda one: one.ndcg_10.value):
+        y = axes.y(baseline.ndcg_10.value)
+        parts.append(line(axes.left, y, axes.right, y, "baseline"))
+        text_y = min([y - 5, *(other - 14 for other in taken[-1:])])
+        taken.append(text_y)
+        parts.append(label(axes.left + 6, text_y, baseline.name, class_="tick"))
+    for index, variant in enumerate(variants):
+        parts += _quality_point(axes, index, variant)
+    said = [f"{v.name}: {v.ndcg_10.value:.4f} at {v.bundle_bytes / MIB:.1f} MiB" for v in variants]
+    said += [f"{b.name}: {b.ndcg_10.value:.4f}" for b in baselines]
+    return frame("quality", "Quality against size", f"NDCG at 10. {'; '.join(said)}.", 276, parts)
+
+
+def _quality_point(axes: _Axes, index: int, variant: Variant) -> list[Markup]:
+    """Return dot, interval and name: names go below and above in turn, so that neighbours keep theirs apart."""
+    measure, style = variant.ndcg_10, colour(index)
+    x, y = axes.x(variant.bundle_bytes / MIB), axes.y(measure.value)
+    top, bottom, parts = y - 6, y + 6, []
+    if measure.low is not None and measure.high is not None:
+        top, bottom = axes.y(measure.high), axes.y(measure.low)
+        parts = [line(x, bottom, x, top, f"whisker {style}")]
+        parts += [line(x - 5, end, x + 5, end, f"whisker {style}") for end in (bottom, top)]
+    parts.append(element("circle", cx=x, cy=y, r=6.0, class_=f"dot {style}"))
+    name_y = bottom + 17 if index % 2 == 0 else top - 8
+    half = 4 * len(variant.name)
+    name_x = min(max(x, axes.left + half), axes.right - half)
+    return [*parts, label(name_x, name_y, variant.name, anchor="middle", class_="name")]
+
+
+def time_distribution(variants: Sequence[Variant]) -> Markup:
+    """Return a histogram of the time to top-k a variant, on one scale from 0, with p50 and p90."""
+    row, top = 76.0, 12.0
+    longest = max(percentile(v.time_to_top_k_ms, 99) for v in variants)
+    x_ticks = ticks(1.02 * max(longest, *(1.1 * percentile(v.time_to_top_k_ms, 90) for v in variants)))
+    bottom = top + row * len(variants)
+    axes = _Axes(14, top, WIDTH - 14, bottom, x_ticks, [0, 1])
+    parts = [line(axes.x(tick), top, axes.x(tick), bottom, "grid") for tick in x_ticks]
+    for index, variant in enumerate(variants):
+        parts += _time_row(axes, index, variant, top + row * (index + 1), row)
+    parts += axes.x_axis("milliseconds a recommendation")
+    said = [
+        f"{v.name}: median {percentile(v.time_to_top_k_ms, 50):.1f} ms, "
+        f"nine of ten within {percentile(v.time_to_top_k_ms, 90):.1f} ms"
+        for v in variants
+    ]
+    return frame("time", "Time to top-k", f"{'; '.join(said)}.", bottom + 44, parts)
+
+
+def _time_row(axes: _Axes, index: int, variant: Variant, floor: float, height: float) -> list[Markup]:
+    samples = np.asarray(variant.time_to_top_k_ms)
+    p50, p90 = percentile(samples, 50), percentile(samples, 90)
+    summit = height - 34
+    parts = [element("path", d=_outline(axes, samples, floor, summit), class_=f"area {colour(index)}")]
+    for value, style in ((p50, "mark"), (p90, "mark faint")):
+        parts.append(line(axes.x(value), floor, axes.x(value), floor - summit - 6, f"{style} {colour(index)}"))
+    text = join([element("tspan", variant.name, class_="name"), Markup(f"  p50 {p50:.1f} · p90 {p90:.1f} ms")])
+    # The text stands where the histogram is not: times are far from 0, or it goes to the other side.
+    on_the_left = p50 > axes.x_ticks[-1] / 2
+    x, anchor = (axes.left + 4, "start") if on_the_left else (axes.right - 4, "end")
+    parts.append(element("text", text, x=float(x), y=floor - summit - 12, text_anchor=anchor, class_="tick"))
+    return [*parts, line(axes.left, floor, axes.right, floor, "axis")]
+
+
+def _outline(axes: _Axes, samples: NDArray[np.float64], floor: float, summit: float) -> str:
+    """Return the path of a histogram: flat-topped bins from 0 to the scale's end; later samples in the last."""
+    end = axes.x_ticks[-1]
+    counts, edges = np.histogram(np.minimum(samples, end), bins=_BINS, range=(0, end))
+    path = [f"M{axes.x(0):.1f} {floor:.1f}"]
+    for count, start, stop in zip(counts, edges[:-1], edges[1:], strict=True):
+        y = floor - summit * count / counts.max()
+        path.append(f"L{axes.x(start):.1f} {y:.1f}L{axes.x(stop):.1f} {y:.1f}")
+    return "".join(path) + f"L{axes.x(end):.1f} {floor:.1f}Z"
+
+
+def ranks_per_layer(ranks: Sequence[LayerRank]) -> Markup:
+    """Return a heat map, layers across and projections down: rank as a share of the full rank."""
+    layers = sorted({one.layer for one in ranks})
+    projections = list(dict.fromkeys(one.projection for one in ranks))
+    left, top, cell_height = 48.0, 14.0, 27.0
+    width = (WIDTH - 14 - left) / len(layers)
+    parts = [
+        label(left - 8, top + cell_height * (row + 0.5) + 4, name, anchor="end", class_="tick")
+        for row, name in enumerate(projections)
+    ]
+    for one in ranks:
+        x = left + width * layers.index(one.layer)
+        y = top + cell_height * projections.index(one.projection)
+        parts += _rank_cell(one, x, y, width, cell_height)
+    bottom = top + cell_height * len(projections)
+    every = -(-len(layers) // 12)
+    parts += [
+        label(left + width * (column + 0.5), bottom + 16, str(layer), anchor="middle", class_="tick")
+        for column, layer in enumerate(layers)
+        if column % every == 0
+    ]
+    parts.append(label((left + WIDTH - 14) / 2, bottom + 36, "block", anchor="middle", class_="axis-title"))
+    shares = [one.rank / one.full_rank for one in ranks if one.rank is not None]
+    kept_dense = sum(one.rank is None for one in ranks)
+    said = f"{len(shares)} factored projections in {len(layers)} blocks, {kept_dense} kept dense."
+    if shares:
+        said += f" Ranks are {min(shares):.0%} to {max(shares):.0%} of the full rank."
+    return frame("ranks", "Rank of every projection", said, bottom + 44, parts)
+
+
+def _rank_cell(one: LayerRank, x: float, y: float, width: float, height: float) -> list[Markup]:
+    share = 1.0 if one.rank is None else one.rank / one.full_rank
+    gap = 1.5 if width > 10 else 0.5
+    parts = [
+        element(
+            "rect",
+            element("title", f"block {one.layer} {one.projection}: {_rank_words(one)}"),
+            x=x + gap / 2,
+            y=y + gap / 2,
+            width=width - gap,
+            height=height - gap,
+            rx=2.5,
+            class_="cell",
+            fill_opacity=0.08 + 0.84 * share,
+        )
+    ]
+    if width >= 26:
+        text = "dense" if one.rank is None and width >= 40 else "–" if one.rank is None else str(one.rank)
+        style = "cell-text strong" if share > 0.5 else "cell-text"
+        parts.append(label(x + width / 2, y + height / 2 + 4, text, anchor="middle", class_=style))
+    return parts
+
+
+def _rank_words(one: LayerRank) -> str:
+    return "dense" if one.rank is None else f"rank {one.rank} of {one.full_rank}"

@@ -1,0 +1,36 @@
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mobile_bench.record import read_records
+from odllm.verbs.bench import bench, parse_threads
+
+app = typer.Typer()
+app.command()(bench)
+QUICK = ["--min-seconds", "0", "--min-calls", "6"]
+
+
+def test_json_on_standard_output_and_the_file_are_the_same_records(bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "records.json"
+    result = CliRunner().invoke(app, [str(bundle), *QUICK, "--json", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == json.loads(out.read_text())
+    assert [record.bundle.name for record in read_records(out)] == ["tiny"]
+
+
+def test_table_names_the_bundle_and_soak_says_flat(bundle: Path) -> None:
+    table = CliRunner().invoke(app, [str(bundle), *QUICK, "--threads", "1,2"])
+    assert table.exit_code == 0, table.output
+    assert "tiny · cpu · 2 threads ÷ tiny · cpu · 1 thread" in table.stdout
+    soak = CliRunner().invoke(app, [str(bundle), "--soak", "60", "--json"])
+    assert json.loads(soak.stdout)[0]["calls"][-1] == 50 * (60 // 50)
+
+
+def test_threads_are_a_comma_list_of_whole_numbers() -> None:
+    assert parse_threads("1, 2,1") == [1, 2]
+    for wrong in ("", "0", "1,,2", "two", "-1"):
+        with pytest.raises(typer.BadParameter, match="whole numbers"):
+            parse_threads(wrong)

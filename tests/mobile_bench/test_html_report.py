@@ -1,0 +1,170 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import msgspec
+import pytest
+
+from mobile_bench.errors import BenchError
+from mobile_bench.report import (
+    Baseline,
+    Example,
+    ExampleList,
+    Fact,
+    LayerRank,
+    Measure,
+    Report,
+    Variant,
+    Verification,
+    render_report,
+    write_report,
+)
+from mobile_bench.report.page import table, tiles
+from mobile_bench.report.svg import ticks
+
+HOSTILE = "<script>alert('x')</script> & \"quoted\""
+
+
+def variant(name: str, factor: float = 1.0) -> Variant:
+    return Variant(
+        name=name,
+        description="as trained",
+        parameters=int(1000 * factor),
+        bundle_bytes=int((4 << 20) * factor),
+        hit_rate_10=Measure(value=0.1, low=0.09, high=0.11),
+        ndcg_10=Measure(value=0.05),
+        time_to_top_k_ms=[10 * factor, 11 * factor, 12 * factor],
+        peak_memory_bytes=int((100 << 20) * factor),
+    )
+
+
+FULL = Report(
+    title=HOSTILE,
+    subtitle="a data set",
+    device="a host",
+    made_at="today",
+    variants=[variant("dense"), variant(HOSTILE, 0.5)],
+    baselines=[Baseline(name=HOSTILE, hit_rate_10=Measure(value=0.01), ndcg_10=Measure(value=0.005))],
+    example=Example(
+        history=[HOSTILE, "Heat (1995)"],
+        lists=[ExampleList(variant="dense", titles=[HOSTILE, "Fargo (1996)"])],
+        actual_next="Fargo (1996)",
+    ),
+    ranks=[
+        LayerRank(layer=0, projection="q", rank=8, full_rank=32),
+        LayerRank(layer=0, projection="k", rank=None, full_rank=32),
+    ],
+    verification=[Verification(variant="dense", histories=5, identical_lists=4, max_score_difference=1e-6)],
+    provenance=[Fact(label="dataset", value=HOSTILE)],
+    commands=[f"make {HOSTILE}"],
+    notes=[HOSTILE],
+)
+
+
+class Tags(HTMLParser):
+    """Collects start tags, and the attributes that could load something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "data", "action")]
+
+
+def tags_of(page: str) -> Tags:
+    parser = Tags()
+    parser.feed(page)
+    return parser
+
+
+def test_html_in_any_text_is_escaped() -> None:
+    page = render_report(FULL)
+    assert "<script" not in page
+    assert "script" not in tags_of(page).tags
+    assert page.count("&lt;script&gt;") >= 8
+
+
+def test_page_loads_nothing() -> None:
+    page = render_report(FULL)
+    assert tags_of(page).addresses == []
+    assert not {"link", "img", "iframe", "script", "object"} & set(tags_of(page).tags)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_pictures_are_well_formed_and_say_what_they_show() -> None:
+    pictures = re.findall(r"<svg.*?</svg>", render_report(FULL), re.DOTALL)
+    assert len(pictures) == 3
+    for picture in pictures:
+        root = ElementTree.fromstring(picture)
+        title, description = root.findtext("title"), root.findtext("desc")
+        assert title
+        assert description
+        named = {element.get("id") for element in root}
+        assert set(root.attrib["aria-labelledby"].split()) <= named
+
+
+def test_tables_have_captions_and_headers() -> None:
+    page = render_report(FULL)
+    assert page.count("<table") == page.count("<caption>") == 2
+    assert '<th scope="row">NDCG@10</th>' in page
+
+
+def test_headlines_hold_the_last_variant_against_the_first() -> None:
+    assert [tile.figure for tile in tiles(FULL)] == ["100 %", "50 %", "50 %", "50 %"]
+
+
+def test_table_has_every_figure_and_its_ratio() -> None:
+    rows = {row.name: row for row in table(FULL)}
+    assert [cell.figure for cell in rows["Parameters"].cells] == ["1,000", "500"]
+    assert rows["Time p50, ms"].change == "0.50×"
+    assert rows["HR@10"].cells[0].interval == "0.0900–0.1100"
+
+
+def test_failed_verification_looks_failed() -> None:
+    assert '<li class="fail">' in render_report(FULL)
+
+
+def test_smallest_report_renders() -> None:
+    report = Report(title="t", subtitle="s", device="d", made_at="m", variants=[variant("only")])
+    page = render_report(report)
+    assert "ratio" not in page.lower().replace("decoration", "")
+    assert page.count("<svg") == 2
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-9, 1.0])
+def test_qualities_of_zero_and_nearly_zero_render(value: float) -> None:
+    flat = [
+        msgspec.structs.replace(variant(name), ndcg_10=Measure(value=value, low=value, high=value))
+        for name in ("a", "b")
+    ]
+    page = render_report(msgspec.structs.replace(FULL, variants=flat))
+    assert "nan" not in re.sub(r"[A-Za-z]{4,}", "", page)
+
+
+def test_variant_without_samples_is_refused() -> None:
+    with pytest.raises(BenchError, match="no time samples"):
+        Report(
+            title="t",
+            subtitle="s",
+            device="d",
+            made_at="m",
+            variants=[msgspec.structs.replace(variant("a"), time_to_top_k_ms=[])],
+        )
+
+
+def test_report_is_written_whole(tmp_path: Path) -> None:
+    write_report(FULL, tmp_path / "deep" / "report.html")
+    assert [file.name for file in (tmp_path / "deep").iterdir()] == ["report.html"]
+
+
+@pytest.mark.parametrize("highest", [1e-7, 0.07, 1.0, 3.3, 12.0, 99.9, 12345.0])
+def test_ticks_are_few_even_and_reach_the_highest(highest: float) -> None:
+    found = ticks(highest)
+    assert found[0] == 0
+    assert found[-1] >= highest * (1 - 1e-9)
+    assert 3 <= len(found) <= 8
