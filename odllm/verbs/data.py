@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from odllm.console import out as console_out
 from odllm.console import print_json, print_table, say
 from odllm_artifact import resolve_output
 
@@ -139,9 +140,11 @@ def print_code_statistics(statistics: dict[str, Any]) -> None:
         for number, level in enumerate(statistics["levels"], start=1)
     ]
     print_table("item codes", ["level", "codes", "used", "perplexity", "largest", "prefixes"], rows)
-    say(
+    console_out.print(
         f"{statistics['items']:,} items, {statistics['distinct_codes']:,} different codes, "
-        f"{statistics['collisions']:,} collisions (largest group {statistics['largest_group']})"
+        f"{statistics['collisions']:,} collisions (largest group {statistics['largest_group']})",
+        highlight=False,
+        soft_wrap=True,
     )
 
 

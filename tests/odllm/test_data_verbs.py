@@ -140,7 +140,7 @@ def test_codes_and_stats_print_usage_and_collisions(dataset):
     for result in (run("codes", dataset), run("data", "stats", dataset)):
         assert result.exit_code == 0
         assert "perplexity" in result.stdout
-        assert "0 collisions" in result.stderr
+        assert "0 collisions" in result.stdout
 
 
 def test_codes_that_are_there_are_kept_without_overwrite(dataset):
