@@ -123,7 +123,24 @@ def plan_ranks(
             f"{multiple}) and {len(kept)} dense projections already need {smallest:.4f}. Raise keep_ratio to "
             "that, or lower the floor, the multiple or the number of dense projections."
         )
+    if multiple > 1:
+        _spend_rest(shapes, ranks, keep_ratio, budget, multiple)
     return RankPlan(dict(shapes), ranks, keep_ratio)
+
+
+def _spend_rest(
+    shapes: Mapping[str, Shape], ranks: dict[str, int], keep_ratio: float, budget: int, multiple: int
+) -> None:
+    """Raise the ranks that rounding cut most by one multiple each, as far as the budget goes.
+
+    Projections of equal shape round alike, so one common fraction would waste up to a multiple on all of them.
+    """
+    left = budget - _cost(shapes, ranks)
+    for name in sorted(ranks, key=lambda name: ranks[name] / max(uniform_rank(shapes[name], keep_ratio), 1)):
+        price = multiple * sum(shapes[name])
+        if price <= left and ranks[name] + multiple <= break_even_rank(shapes[name]):
+            ranks[name] += multiple
+            left -= price
 
 
 def _matching(shapes: Mapping[str, Shape], patterns: tuple[str, ...]) -> set[str]:

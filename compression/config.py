@@ -22,6 +22,7 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         normalize: whiten by the covariance of the inputs; false is plain SVD.
         shrinkage: added to the covariance's diagonal relative to its mean eigenvalue, and the pull of the
             alignment towards the dense weights.
+        scarcity: more of it where tokens are few: scarcity · inputs ÷ tokens on top of `shrinkage`.
         rank_multiple: ranks are multiples of this.
         rank_floor: no rank below this.
         dense: patterns of projections that stay dense, paid for by the others.
@@ -37,6 +38,7 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     residual_targets: bool = True
     normalize: bool = True
     shrinkage: float = 1e-4
+    scarcity: float = 0.1
     rank_multiple: int = 1
     rank_floor: int = 1
     dense: tuple[str, ...] = ()
@@ -49,6 +51,8 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             raise ConfigError(f"alpha is {self.alpha}; expected 0 to 1")
         if not 0 <= self.shrinkage <= 1:
             raise ConfigError(f"shrinkage is {self.shrinkage}; expected 0 to 1, 1e-6 to 1e-2 as a rule")
+        if not 0 <= self.scarcity <= 1:
+            raise ConfigError(f"scarcity is {self.scarcity}; expected 0 to 1")
         if self.alignment == "free" and not self.normalize:
             raise ConfigError(
                 "alignment 'free' solves in whitened inputs and cannot go without normalize. "

@@ -6,6 +6,7 @@ the block, behind its already compressed projections). One group's moments are i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -91,8 +92,13 @@ class _Sums:
 
     def add_energies(self, name: str, target: torch.Tensor, output: torch.Tensor) -> None:
         sums = self.energies[name]
+        target, output = target.double().flatten(), output.double().flatten()
         for i, (left, right) in enumerate(((target, target), (target, output), (output, output))):
-            sums[i] += float((left.double() * right.double()).sum())
+            sums[i] += float(torch.dot(left, right))
+
+    def finite(self) -> bool:
+        """Whether everything so far was: a NaN or infinite input or output shows in the energies."""
+        return all(math.isfinite(value) for sums in self.energies.values() for value in sums)
 
     def means(self) -> Moments:
         matrices = {name: matrix / self.tokens for name, matrix in self.matrices.items()}
@@ -137,9 +143,10 @@ def collect_moments(
     for number, inputs in enumerate(streams.inputs):
         original = capture(dense_block, group, streams.dense[number], inputs, residual=residual)
         current = capture(shifted_block, group, streams.shifted[number], inputs, residual=residual)
-        for captured, stream in ((original, "dense"), (current, "compressed")):
-            _check_finite(captured, group, f"{stream} model, batch {number}", block_name)
         _add(sums, original, current, dense=dense)
+        if not sums.finite():
+            for captured, stream in ((original, "dense"), (current, "compressed")):
+                _name_what_is_not_finite(captured, group, f"{stream} model, batch {number}", block_name)
     return sums.means()
 
 
@@ -159,10 +166,15 @@ def _add(sums: _Sums, original: Captured, current: Captured, *, dense: bool) -> 
         sums.add_energies(name, target, current.outputs[name])
 
 
-def _check_finite(captured: Captured, group: ProjectionGroup, where: str, block_name: str) -> None:
+def _name_what_is_not_finite(captured: Captured, group: ProjectionGroup, where: str, block_name: str) -> None:
     if not bool(torch.isfinite(captured.inputs).all()):
         raise CalibrationError(
             f"NaN or infinite inputs at {block_name}.{group.projections[0]} ({where}). "
+            "Check the weights in front of it, or load the model in float32."
+        )
+    if captured.residual is not None and not bool(torch.isfinite(captured.residual).all()):
+        raise CalibrationError(
+            f"NaN or infinite residual stream at {block_name}.{group.residual} ({where}). "
             "Check the weights in front of it, or load the model in float32."
         )
     for name, output in captured.outputs.items():

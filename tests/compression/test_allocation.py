@@ -62,6 +62,13 @@ def test_ratio_one_keeps_everything_dense():
     assert plan.achieved_keep_ratio == 1
 
 
+def test_multiples_spend_the_budget_and_differ_by_one_step_at_most():
+    shapes = {f"p{i}": (352, 128) for i in range(12)}  # the uniform rank is 46: all at 40 or 48 would miss 0.5 by far
+    plan = plan_ranks(shapes, 0.5, multiple=8)
+    assert set(plan.ranks.values()) == {40, 48}
+    assert plan.achieved_keep_ratio > 0.49
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     keep_ratio=st.floats(0.2, 1.0),

@@ -29,6 +29,7 @@ def test_a_keep_ratio_outside_its_range_is_refused_at_once(keep_ratio):
         ({"alignment": "best"}, "alignment is 'best'; expected 'free', 'update' or 'none'"),
         ({"alpha": 1.5}, r"alpha is 1\.5; expected 0 to 1"),
         ({"shrinkage": -1}, "shrinkage is -1; expected 0 to 1"),
+        ({"scarcity": 2}, "scarcity is 2; expected 0 to 1"),
         ({"normalize": False}, "alignment 'free' .* Choose alignment 'update' or 'none', or normalize"),
     ],
 )

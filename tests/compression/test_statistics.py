@@ -125,3 +125,10 @@ def test_activations_that_are_not_finite_name_the_layer(llama, batches, projecti
         llama.model.layers[0].get_submodule(projection).weight[0, 0] = float("nan")
     with pytest.raises(CalibrationError, match=message):
         collect(llama, streams_of(llama, batches), group)
+
+
+def test_a_residual_stream_that_is_not_finite_is_named(llama, batches):
+    streams = streams_of(llama, batches)
+    streams.shifted[0][0, 0, 0] = float("inf")
+    with pytest.raises(CalibrationError, match=r"layers\.0\.self_attn\.o_proj \(compressed model, batch 0\)"):
+        collect(llama, streams, "attention_output")
