@@ -20,7 +20,7 @@ from lcrec.model import Preset, new_model, parameter_count
 from lcrec.prompt import Prompt, RecommenderCard, write_card
 from lcrec.tokenizer import build_tokenizer, make_prompt
 from lcrec.windows import TokenBatch, training_batches
-from odllm_artifact import Progress, partial_folder, silent, write_folder
+from odllm_artifact import Progress, partial_folder, sha256_file, silent, write_folder
 
 VALIDATION_USERS = 1000
 """At most so many users decide when to stop; more would cost more than they tell."""
@@ -56,7 +56,7 @@ def train(
     preset: Preset,
     out: Path,
     *,
-    dataset_hashes: dict[str, str],
+    facts: dict[str, str],
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -67,7 +67,7 @@ def train(
         dataset: with item codes.
         preset: shape and recipe.
         out: the model folder.
-        dataset_hashes: what `recommender.json` says about the data.
+        facts: what `recommender.json` says about the data (`dataset_facts`).
         seed: of initialisation, windows and shuffling.
         overwrite: replace a folder that is there.
         progress: told about finished steps.
@@ -102,8 +102,18 @@ def train(
         }
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        write_card(RecommenderCard(prompt, preset.prompt_text, dataset_hashes, report), folder)
+        write_card(RecommenderCard(prompt, preset.prompt_text, facts, report), folder)
     return report
+
+
+def dataset_facts(dataset: Dataset, folder: Path) -> dict[str, str]:
+    """Return what a recommender records of its dataset: the name, and the hashes of its items, sequences and codes.
+
+    Raises:
+        ArtifactError: a file of the folder is missing.
+    """
+    names = ("items.jsonl", "sequences.jsonl", "codes.json")
+    return {"name": dataset.name} | {f"{name}_sha256": sha256_file(folder / name) for name in names}
 
 
 def _fit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -61,6 +61,6 @@ def evaluate(
     )
 
 
-def _interval(row: dict[str, object]) -> str:
-    low, high = row["ndcg@10_interval"]  # type: ignore[misc]
+def _interval(row: dict[str, Any]) -> str:
+    low, high = row["ndcg@10_interval"]
     return f"{low:.4f} – {high:.4f}"

@@ -30,8 +30,8 @@ def recommend(
     found = recommender.recommend(seen, top_k=top_k, blocked={*blocked, *(() if include_seen else seen)})
     took_ms = 1000 * (time.perf_counter() - started)
     if json:
-        rows = [{"item_id": one.item_id, "title": one.title, "score": one.score} for one in found]
-        print_json({"history": seen, "items": rows, "time_ms": took_ms})
+        items = [{"item_id": one.item_id, "title": one.title, "score": one.score} for one in found]
+        print_json({"history": seen, "items": items, "time_ms": took_ms})
         return
     window = recommender.manifest.prompt.max_items
     if len(seen) > window:
