@@ -24,7 +24,8 @@ Reply = TypeVar("Reply")
 
 _TAIL_BYTES = 2000
 _PATIENCE_S = 5.0
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Environment of every measured process: thread pools beside the runtime's own stay at one thread."""
 
 
 class WorkerProcess:
@@ -41,7 +42,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**os.environ, **_ONE_THREAD, "ORT_DISABLE_TELEMETRY": "1", **environment},
+            env={**os.environ, **ONE_THREAD, "ORT_DISABLE_TELEMETRY": "1", **environment},
             start_new_session=True,
         )
         self._requests = cast(IO[bytes], self._process.stdin)

@@ -62,7 +62,8 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(line, highlight=False)
     for name, export in summary.exports.items():
         share = export.peak_memory_bytes / export.model_bytes
-        line = f"export of {name}: {export.seconds:.1f} s, peak {share:.2f} × the model's bytes"
+        took = f"{export.seconds:.1f} s ({export.cpu_seconds:.1f} s of CPU)"
+        line = f"export of {name}: {took}, peak {share:.2f} × the model's bytes"
         console.print(line, highlight=False)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ from mobile_bench.device import host_device
 from mobile_bench.errors import WorkerError
 from mobile_bench.record import Timing
 from mobile_bench.rounds import run_rounds
-from mobile_bench.worker_process import WorkerProcess
+from mobile_bench.worker_process import ONE_THREAD, WorkerProcess
 from odllm_artifact import Progress, read_json, sha256_file, silent, write_json
 from odllm_export.bundle import MANIFEST
 
@@ -97,7 +99,8 @@ def ensure_bundle(out: Path, name: str, model: str, scoring: str, workload: Work
         return msgspec.convert(read_json(kept)["facts"], ExportFacts)
     arguments = [str(out / model), str(out / name), scoring, workload.shape.name, str(len(workload.histories))]
     command = [sys.executable, "-m", "mobile_bench.baselines.export_job", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    environment = {**os.environ, **ONE_THREAD}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment)
     if done.returncode:
         raise WorkerError(f"the export of {name} ended with code {done.returncode}:\n{done.stderr[-2000:]}")
     facts = msgspec.json.decode(done.stdout.splitlines()[-1], type=ExportFacts)
@@ -147,8 +150,8 @@ def _summary(
 
 
 def _source_hash() -> str:
-    """Return a hash over the exporter's source: a bundle of an older exporter is not reused."""
+    """Return a hash over exporter and workload: a bundle that others of them made is not reused."""
     import odllm_export
 
-    folder = Path(odllm_export.__path__[0])
-    return "".join(sha256_file(file)[:8] for file in sorted(folder.rglob("*.py")))
+    files = [*sorted(Path(odllm_export.__path__[0]).rglob("*.py")), Path(__file__).with_name("workload.py")]
+    return hashlib.sha256("".join(sha256_file(file) for file in files).encode()).hexdigest()

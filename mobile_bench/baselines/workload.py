@@ -99,6 +99,8 @@ SHAPES: dict[str, Shape] = {
 }
 
 _SEED = 2025
+_HISTORY_SEED = 2
+"""Chosen among 1, 2, 3, …: the first whose top-10 scores at SmolLM2's shape are all more than 1e-3 apart."""
 
 
 def find_shape(name: str) -> Shape:
@@ -134,7 +136,9 @@ def make_dataset(shape: Shape, histories: int) -> Dataset:
     if len(numbers) < shape.items:
         raise BenchError(f"{space} codes are too few to draw {shape.items} distinct ones at random")
     codes = np.stack(np.unravel_index(numbers, shape.code_sizes), axis=1).astype(np.int32)
-    sequences = random.integers(shape.items, size=(histories, shape.history + 1)).astype(np.int32)
+    sequences = (
+        np.random.default_rng(_HISTORY_SEED).integers(shape.items, size=(histories, shape.history + 1)).astype(np.int32)
+    )
     return Dataset(
         name=f"random-{shape.name}",
         items=tuple(Item(str(row), f"item {row}") for row in range(shape.items)),
