@@ -80,7 +80,7 @@ def _print_report(record: dict[str, Any]) -> None:
 def _cells(linear: dict[str, Any]) -> list[str]:
     rows, columns = linear["shape"]
     return [
-        linear["name"].removeprefix("model.layers."),
+        linear["name"].removeprefix("model.layers.").replace(".self_attn.", " ").replace(".mlp.", " "),
         f"{rows}×{columns}",
         str(linear["rank"]),
         f"{linear['loss_before']:.4f}",
