@@ -75,7 +75,7 @@ def _print_records(records: Sequence[Record], rows: Sequence[Row]) -> None:
     print_table(
         f"Time to top-k on this {device.device_kind}: {device.cpu_model}, {device.cores} cores, "
         f"onnxruntime {device.onnxruntime}",
-        ["bundle", "threads", "p50 ms", "p90 ms", "CPU ms", "cold ms", "peak MiB", "own MiB", "disk MiB"],
+        ["bundle, threads", "p50 ms", "p90 ms", "CPU ms", "load ms", "peak MiB", "disk MiB"],
         [_cells(record, row) for record, row in zip(records, rows, strict=True)],
     )
     for row in rows:
@@ -87,12 +87,11 @@ def _print_records(records: Sequence[Record], rows: Sequence[Row]) -> None:
 
 def _cells(record: Record, row: Row) -> list[str]:
     times = (row.wall_ms_p50, row.wall_ms_p90, row.cpu_ms_p50, row.load_cold_ms)
-    sizes = (row.peak_memory_bytes, row.anonymous_peak_bytes, row.bundle_bytes)
+    sizes = (row.peak_memory_bytes, row.bundle_bytes)
     return [
-        record.bundle.name + ("" if row.valid else " !"),
-        str(record.execution.threads),
+        f"{record.bundle.name}, {record.execution.threads}" + ("" if row.valid else " !"),
         *("–" if time is None else f"{time:.2f}" for time in times),
-        *("–" if size is None else f"{size / _MIB:.1f}" for size in sizes),
+        *(f"{size / _MIB:.1f}" for size in sizes),
     ]
 
 
