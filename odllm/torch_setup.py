@@ -7,11 +7,7 @@ import transformers
 
 
 def set_up_torch(threads: int) -> None:
-    """Fix the threads and silence transformers' own progress bars.
-
-    One thread is the default everywhere: with small matrices a second one gains little, and when another process
-    wants the core its threads wait for each other in busy loops (measured: 50 times slower).
-    """
+    """Fix the threads and silence transformers' own progress bars."""
     torch.set_num_threads(threads)
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()

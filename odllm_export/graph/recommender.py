@@ -206,7 +206,7 @@ def _loop_body(
     x = body.op("Squeeze", rms_norm(body, x, weights.norm, decoder), body.constant([0]))  # [last, hidden]
     logits = body.op("Gemm", x, weights.head, transB=1)
 
-    candidates = trie.children(body, "node", "level", live)
+    candidates = trie.children(body, "node", "level", live, trie.count_of(body, "node_code"))
     code_score = trie.code_scores(body, candidates, logits, vocabulary.code_offset, search.scoring)
     total = body.op("Add", body.op("Unsqueeze", "score", body.constant([1])), code_score)
     kept = trie.keep_best(body, candidates, total, search.num_beams)

@@ -73,6 +73,11 @@ def live_items(graph: GraphBuilder) -> str:
     )
 
 
+def count_of(graph: GraphBuilder, vector: str) -> str:
+    """Return the length of a vector as an int32 scalar."""
+    return graph.op("Cast", graph.op("Size", vector), to=TensorProto.INT32)
+
+
 @dataclass(frozen=True)
 class Candidates:
     """The children of every beam, `[beams, width]` each: node, whether it is live, and the width as a scalar."""
@@ -82,8 +87,12 @@ class Candidates:
     width: str
 
 
-def children(body: GraphBuilder, node: str, depth: str, live: str) -> Candidates:
-    """Return the children of `node [beams]` (int32) at trie depth `depth` (scalar)."""
+def children(body: GraphBuilder, node: str, depth: str, live: str, end_of_kind: str) -> Candidates:
+    """Return the children of `node [beams]` (int32) at trie depth `depth` (scalar).
+
+    A dead beam may stand anywhere, and its children with it: all are held below `end_of_kind` (scalar int32), the
+    end of the nodes with codes, or of the items, so that what is gathered for them exists.
+    """
     width = body.op("Gather", "level_width", depth)  # scalar int32
     columns = body.op("Range", body.constant(0, np.int32), width, body.constant(1, np.int32))
     start = body.op("Gather", "child_start", node)
@@ -91,8 +100,7 @@ def children(body: GraphBuilder, node: str, depth: str, live: str) -> Candidates
     axis = body.constant([1])
     nodes = body.op("Add", body.op("Unsqueeze", start, axis), columns)  # [beams, width]
     in_range = body.op("Less", nodes, body.op("Unsqueeze", end, axis))
-    last = body.op("Sub", body.op("Cast", body.op("Size", live), to=TensorProto.INT32), body.constant(1, np.int32))
-    nodes = body.op("Min", nodes, last)
+    nodes = body.op("Min", nodes, body.op("Sub", end_of_kind, body.constant(1, np.int32)))
     alive = body.op("Greater", body.op("Gather", live, nodes), body.constant(0, np.int32))
     return Candidates(nodes, body.op("And", in_range, alive), body.op("Cast", width, to=TensorProto.INT64))
 
@@ -132,11 +140,7 @@ def code_scores(body: GraphBuilder, candidates: Candidates, logits: str, code_of
         code_offset: row of the head that holds code row 0.
         scoring: `vocab` or `codes`.
     """
-    # Children of a leaf are items and have no code; a search stops at leaves, so clamping is all that is needed.
-    last = body.op(
-        "Sub", body.op("Cast", body.op("Size", "node_code"), to=TensorProto.INT32), body.constant(1, np.int32)
-    )
-    codes = body.op("Gather", "node_code", body.op("Min", candidates.nodes, last))
+    codes = body.op("Gather", "node_code", candidates.nodes)
     if code_offset:
         codes = body.op("Add", codes, body.constant(code_offset, np.int32))
     gathered = select(body, candidates.legal, body.op("GatherElements", logits, codes, axis=1))
@@ -148,7 +152,7 @@ def ranked_items(
     graph: GraphBuilder, kept_node: str, kept_score: str, levels: int, live: str, num_beams: int
 ) -> list[str]:
     """Return `items` (int64 rows) and `scores` for the final leaves: their live items, best leaf first."""
-    candidates = children(graph, kept_node, graph.constant(levels), live)
+    candidates = children(graph, kept_node, graph.constant(levels), live, count_of(graph, live))
     score = graph.op("Unsqueeze", kept_score, graph.constant([1]))
     score = graph.op("Add", score, select(graph, candidates.legal, graph.constant(0.0, np.float32)))
     kept = keep_best(graph, candidates, score, num_beams)
