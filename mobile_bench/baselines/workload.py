@@ -100,7 +100,7 @@ SHAPES: dict[str, Shape] = {
 
 _SEED = 2025
 _HISTORY_SEED = 2
-"""Chosen among 1, 2, 3, …: the first whose top-10 scores at SmolLM2's shape are all more than 1e-3 apart."""
+"""Chosen among 1, 2, 3, …: the first whose top-10 `vocab` scores at SmolLM2's shape are more than 1e-3 apart."""
 
 
 def find_shape(name: str) -> Shape:
