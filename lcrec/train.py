@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +23,7 @@ from lcrec.model import Preset, new_model, parameter_count
 from lcrec.prompt import Prompt, RecommenderCard, write_card
 from lcrec.tokenizer import build_tokenizer, make_prompt
 from lcrec.windows import TokenBatch, training_batches
-from odllm_artifact import Progress, partial_folder, sha256_file, silent, write_folder
+from odllm_artifact import Progress, partial_folder, resolve_output, sha256_file, silent, write_folder
 
 VALIDATION_USERS = 1000
 """At most so many users decide when to stop; more would cost more than they tell."""
@@ -38,14 +41,18 @@ class _Run:
     since_best: int = 0
     history: list[dict[str, float]] | None = None
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, fingerprint: str) -> None:
         state = {key: value for key, value in self.__dict__.items() if key not in ("model", "optimizer")}
         state |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state["fingerprint"] = fingerprint
         torch.save(state, path.with_suffix(".writing"))
         path.with_suffix(".writing").replace(path)
 
-    def load(self, path: Path) -> None:
+    def load(self, path: Path, fingerprint: str) -> None:
+        """Go on from a checkpoint, unless another recipe or other data wrote it."""
         state = torch.load(path, weights_only=True)
+        if state.pop("fingerprint") != fingerprint:
+            return
         self.model.load_state_dict(state.pop("model"))
         self.optimizer.load_state_dict(state.pop("optimizer"))
         self.__dict__.update(state)
@@ -85,11 +92,13 @@ def train(
     model = new_model(preset, len(tokenizer), prompt, seed=seed)
     started = time.monotonic()
     run = _Run(model, _optimizer(model, preset), history=[])
+    resolve_output(out, overwrite=overwrite)
     checkpoint = partial_folder(out) / "training.pt"
+    fingerprint = _fingerprint(dataset, preset, seed)
     if checkpoint.is_file():
-        run.load(checkpoint)
+        run.load(checkpoint, fingerprint)
     with write_folder(out, overwrite=overwrite) as folder:
-        _fit(run, dataset, preset, prompt, checkpoint, seed, progress)
+        _fit(run, dataset, preset, prompt, seed, lambda: run.save(checkpoint, fingerprint), progress)
         assert run.best_state is not None
         model.load_state_dict(run.best_state)
         report = {
@@ -116,18 +125,27 @@ def dataset_facts(dataset: Dataset, folder: Path) -> dict[str, str]:
     return {"name": dataset.name} | {f"{name}_sha256": sha256_file(folder / name) for name in names}
 
 
+def _fingerprint(dataset: Dataset, preset: Preset, seed: int) -> str:
+    """Return a hash of all that decides a training run."""
+    digest = hashlib.sha256(msgspec.json.encode([preset, seed, dataset.item_ids]))
+    for array in (dataset.require_codes().codes, *dataset.sequences):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
 def _fit(
     run: _Run,
     dataset: Dataset,
     preset: Preset,
     prompt: Prompt,
-    checkpoint: Path,
     seed: int,
+    save: Callable[[], None],
     progress: Progress,
 ) -> None:
     steps = len(training_batches(dataset, prompt, preset.batch_windows, seed=seed))
     while run.epoch < preset.epochs and run.since_best < preset.patience:
-        # One seed an epoch: a resumed run sees the windows that the killed one would have seen.
+        # One seed an epoch: a resumed run draws the windows and the dropout that the killed one would have drawn.
+        torch.manual_seed(seed * 1000 + run.epoch)
         batches = training_batches(dataset, prompt, preset.batch_windows, seed=seed * 1000 + run.epoch)
         losses = []
         for i, batch in enumerate(batches):
@@ -144,7 +162,7 @@ def _fit(
         if score > run.best_ndcg:
             run.best_ndcg, run.since_best = score, 0
             run.best_state = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
-        run.save(checkpoint)
+        save()
         progress(run.epoch, preset.epochs, f"validation NDCG@10 {score:.4f}")
     progress(preset.epochs, preset.epochs, f"best validation NDCG@10 {run.best_ndcg:.4f}")
 

@@ -15,9 +15,7 @@ def ids(count):
 def catalogs(draw):
     sizes = tuple(draw(st.lists(st.integers(1, 5), min_size=2, max_size=6)))
     items = draw(st.integers(1, 40))
-    codes = np.array(
-        [[draw(st.integers(0, size - 1)) for size in sizes] for _ in range(items)], dtype=np.int32
-    )
+    codes = np.array([[draw(st.integers(0, size - 1)) for size in sizes] for _ in range(items)], dtype=np.int32)
     return codes, sizes, build_catalog(codes, sizes, ids(items))
 
 
@@ -55,7 +53,10 @@ def test_level_width_is_the_widest_branching_at_each_depth(case):
     codes, sizes, catalog = case
     for depth in range(len(sizes) + 1):
         prefixes = [tuple(c[:depth]) for c in codes]
-        longer = {(p, tuple(c[: depth + 1]) if depth < len(sizes) else row) for row, (p, c) in enumerate(zip(prefixes, codes, strict=True))}
+        longer = {
+            (p, tuple(c[: depth + 1]) if depth < len(sizes) else row)
+            for row, (p, c) in enumerate(zip(prefixes, codes, strict=True))
+        }
         widest = max(sum(1 for q, _ in longer if q == p) for p in set(prefixes))
         assert catalog.level_width[depth] == widest
 

@@ -55,9 +55,7 @@ def brute_force(model, prompt, catalog, scoring, blocked=()):
 @pytest.mark.parametrize("scoring", ["vocab", "codes"])
 @pytest.mark.parametrize("blocked", [[], [0, 1, 2, 3, 20]])
 def test_wide_beams_find_exactly_the_best_items(model, prompts, catalog, scoring, blocked):
-    results = search(
-        model, prompts, catalog, FIRST, num_beams=64, scoring=scoring, blocked=[blocked] * len(prompts)
-    )
+    results = search(model, prompts, catalog, FIRST, num_beams=64, scoring=scoring, blocked=[blocked] * len(prompts))
     for prompt, result in zip(prompts, results, strict=True):
         expected = brute_force(model, prompt, catalog, scoring, blocked)
         assert set(result.rows.tolist()) == set(expected)
@@ -75,8 +73,8 @@ def test_lists_and_scores_equal_transformers_beam_search(model, prompts, catalog
     results = search(model, prompts, catalog, FIRST, num_beams=beams, scoring=scoring)
     for prompt, result in zip(prompts, results, strict=True):
 
-        def allowed(_, ids, start=len(prompt)):
-            return sorted(legal[tuple(token - FIRST for token in ids[start:].tolist())])
+        def allowed(_, ids, prompt=prompt):
+            return sorted(legal[tuple(token - FIRST for token in ids[len(prompt) :].tolist())])
 
         output = model.generate(
             input_ids=torch.from_numpy(prompt)[None],

@@ -91,7 +91,7 @@ def test_verification_names_the_first_difference(recommender, exported):
     )
     found = verify_bundle(recommender, exported[1], random_cases(recommender, 3))
     assert found.identical_lists == 0
-    with pytest.raises(VerificationError, match="3 of 3 lists differ.*score") as caught:
+    with pytest.raises(VerificationError, match=r"3 of 3 lists differ.*score") as caught:
         require_verified(found)
     assert caught.value.exit_code == 3
 

@@ -9,12 +9,12 @@ import torch
 from compression.checkpoint import load_model
 from compression.lowrank import LowRankLinear, projection_names, replace_linear
 from lcrec.search import search
+from odllm_artifact import read_json, write_json
 from odllm_export.errors import TensorError, UnsupportedModelError
 from odllm_export.family import read_decoder
 from odllm_export.graph.builder import WeightFile
 from odllm_export.graph.recommender import Search, build_recommender
 from odllm_export.tensors import ModelTensors
-from odllm_artifact import read_json, write_json
 
 
 def export(folder, prompt, out, *, levels, scoring="codes", num_beams=6):

@@ -1,0 +1,90 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from lcrec.evaluate import (
+    Ranking,
+    dataset_catalog,
+    evaluate,
+    items_ranking,
+    last_item_ranker,
+    model_ranker,
+    popularity_ranker,
+)
+from lcrec.search import search
+
+
+def test_ranks_go_back_to_the_users_order(make_dataset):
+    data = make_dataset()
+    codes = data.codes.codes
+    histories, targets = data.split().test_history, data.split().test_target
+
+    def oracle(batch):
+        """Put each user's target at a rank that its history's length decides."""
+        rankings = []
+        for history in batch:
+            user = next(i for i, h in enumerate(histories) if h is history)
+            others = [row for row in range(60) if (codes[row] != codes[targets[user]]).any()]
+            rows = [*others[: len(history)], int(targets[user])]
+            rankings.append(Ranking(codes[rows], np.ones(len(rows), bool)))
+        return rankings
+
+    found = evaluate(oracle, histories, targets, codes, batch_users=5)
+    assert found.ranks.tolist() == [len(history) for history in histories]
+
+
+def test_items_that_share_a_code_are_one_answer():
+    codes = np.array([[1, 1], [1, 1], [2, 0]])
+    assert items_ranking(np.array([0, 1, 2]), codes).codes.tolist() == [[1, 1], [2, 0]]
+
+
+def test_illegal_answers_are_counted_among_the_first_ten():
+    legal = np.array([True] * 8 + [False] * 12)
+    found = evaluate(
+        lambda batch: [Ranking(np.zeros((20, 2)), legal)], [np.array([0])], np.array([0]), np.array([[1, 1]])
+    )
+    assert found.illegal_rate == pytest.approx(0.2)
+    assert found.ranks.tolist() == [-1]
+
+
+def test_the_models_ranking_is_the_searchs(make_dataset, make_model, make_prompt):
+    data, prompt = make_dataset(), make_prompt()
+    model, catalog = make_model(30), dataset_catalog(data)
+    histories = data.split().test_history[:3]
+    rankings = model_ranker(model, prompt, catalog, num_beams=7)(histories)
+    for history, ranking in zip(histories, rankings, strict=True):
+        (expected,) = search(
+            model, [prompt.encode(data.codes.codes[history])], catalog, 10, num_beams=7, scoring="codes"
+        )
+        np.testing.assert_array_equal(ranking.codes, expected.codes)
+
+
+def test_popularity_counts_the_training_part_only(make_dataset):
+    data = make_dataset()
+    counts = np.zeros(60)
+    for sequence in data.sequences:
+        np.add.at(counts, sequence[:-2], 1)
+    (ranking,) = popularity_ranker(data)([np.array([1])])
+    assert ranking.codes[0].tolist() == data.codes.codes[int(np.argmax(counts))].tolist()
+
+
+def test_last_item_recommends_what_followed(make_dataset):
+    data = make_dataset()
+    train = next(sequence for sequence in data.split().train if len(sequence) >= 2)
+    (ranking,) = last_item_ranker(data)([train[:1]])
+    followers = {
+        int(after) for sequence in data.split().train for item, after in pairwise(sequence) if item == train[0]
+    }
+    assert tuple(ranking.codes[0]) in {tuple(data.codes.codes[row]) for row in followers}
+
+
+def test_the_summary_holds_all_that_is_reported(make_dataset):
+    data = make_dataset()
+    found = evaluate(
+        popularity_ranker(data), data.split().test_history, data.split().test_target, data.codes.codes
+    ).summary()
+    low, high = found["ndcg@10_interval"]
+    assert low <= found["ndcg@10"] <= high
+    assert found["users"] == 12
+    assert found["illegal_rate"] == 0
