@@ -20,11 +20,11 @@ from lcrec.model import find_preset
 from lcrec.train import dataset_facts, train
 from mobile_bench.host import measure
 from mobile_bench.protocol import Settings
-from mobile_bench.record import read_records, to_builtins
+from mobile_bench.record import Record, read_records, to_builtins
 from mobile_bench.report.page import write_report
 from odllm.compressing import compress_folder, recover_folder
 from odllm.console import progress_bar, say
-from odllm.demo_report import report_content, summary
+from odllm.demo_report import VARIANTS, report_content, summary
 from odllm.evaluation import evaluate_target
 from odllm.stages import Stage, run_stages
 from odllm_artifact import read_json, write_json
@@ -42,6 +42,7 @@ class DemoSettings(msgspec.Struct, frozen=True):
         keep_ratio: kept fraction of the factored matrices.
         calibration_sequences: whose activations decide what is kept.
         recovery_seconds: of distillation.
+        golden_histories: of a bundle's self-test; the benchmark asks them too.
         verify_histories: compared a bundle.
         bench_seconds: of timed calls a bundle.
         bench_calls: at least so many timed calls a bundle.
@@ -53,6 +54,7 @@ class DemoSettings(msgspec.Struct, frozen=True):
     keep_ratio: float = 0.5
     calibration_sequences: int = 1024
     recovery_seconds: float = 50.0
+    golden_histories: int = 64
     verify_histories: int = 500
     bench_seconds: float = 5.0
     bench_calls: int = 200
@@ -78,11 +80,11 @@ class Demo:
         return self.out / "dataset"
 
     def model(self, name: str) -> Path:
-        """`dense`, `training-free` (compressed, not recovered) or `compressed`."""
+        """The folder of one of `VARIANTS`."""
         return self.out / "models" / name
 
     def bundle(self, name: str) -> Path:
-        """`dense` or `compressed`."""
+        """The bundle of one of `VARIANTS`."""
         return self.out / "bundles" / name
 
     def run(self) -> dict[str, Any]:
@@ -123,11 +125,9 @@ class Demo:
                 {"seconds": s.recovery_seconds},
             ),
         ]
-        for name in ("dense", "training-free", "compressed"):
-            stages.append(self._evaluation_stage(name, coded))
-        for name in ("dense", "compressed"):
-            stages.append(self._export_stage(name, coded))
-        manifests = [self.bundle(name) / "manifest.json" for name in ("dense", "compressed")]
+        stages += [self._evaluation_stage(name, coded) for name in VARIANTS]
+        stages += [self._export_stage(name, coded) for name in VARIANTS]
+        manifests = [self.bundle(name) / "manifest.json" for name in VARIANTS]
         stages += [
             Stage(
                 "verify",
@@ -139,7 +139,7 @@ class Demo:
             ),
             Stage("bench", "measuring the bundles", self._bench, self.out / "bench.json", manifests, bench),
         ]
-        results = [*manifests, *(stage.output for stage in stages[5:])]
+        results = [stage.output for stage in stages]
         return [*stages, Stage("report", "writing the report", self._report, self.report, results)]
 
     @property
@@ -208,14 +208,15 @@ class Demo:
 
         def run() -> None:
             with progress_bar("exporting") as bar:
-                export_bundle(folder, load_dataset(self.dataset), self.bundle(name), overwrite=True, progress=bar)
+                data, cases = load_dataset(self.dataset), self.settings.golden_histories
+                export_bundle(folder, data, self.bundle(name), golden=cases, overwrite=True, progress=bar)
 
         inputs = [*_weights(folder), folder / "evaluation.json", *coded]
         return Stage(f"export {name}", f"exporting the {name} bundle", run, self.bundle(name) / "manifest.json", inputs)
 
     def _verify(self) -> None:
         data, found = load_dataset(self.dataset), {}
-        for name in ("dense", "compressed"):
+        for name in VARIANTS:
             recommender = Recommender.open(self.bundle(name))
             cases = dataset_cases(recommender, data, self.settings.verify_histories, seed=self.settings.seed)
             with progress_bar(f"verifying {name}") as bar:
@@ -226,7 +227,7 @@ class Demo:
 
     def _bench(self) -> None:
         settings = Settings(min_seconds=self.settings.bench_seconds, min_calls=self.settings.bench_calls)
-        bundles = [self.bundle(name) for name in ("dense", "compressed")]
+        bundles = [self.bundle(name) for name in VARIANTS]
         with progress_bar("measuring") as bar:
             records = measure(bundles, settings=settings, progress=bar)
         for record in records:
@@ -243,9 +244,9 @@ class Demo:
         """Quality of a model on the test split."""
         return dict(read_json(self.model(name) / "evaluation.json"))
 
-    def records(self) -> list[Any]:
-        """The measurements, `dense` first."""
-        return read_records(self.out / "bench.json")
+    def records(self) -> dict[str, Record]:
+        """The measurements of `VARIANTS`."""
+        return dict(zip(VARIANTS, read_records(self.out / "bench.json"), strict=True))
 
 
 def _weights(model: Path) -> list[Path]:

@@ -26,27 +26,30 @@ from odllm_export.runtime import Recommender
 if TYPE_CHECKING:
     from odllm.demo import Demo
 
-BUNDLES = ("dense", "compressed")
+VARIANTS = ("dense", "training-free", "compressed")
+"""The model as trained; compressed and not trained again; that one recovered by distillation: the product."""
+
 _EXAMPLE_ITEMS = range(5, 11)
 
 
 def summary(demo: Demo, seconds: float) -> dict[str, Any]:
     """Return what `summary.json` holds."""
-    found = read_json(demo.out / "verify.json")
-    records = dict(zip(BUNDLES, demo.records(), strict=True))
-    free = demo.evaluation("training-free")
+    records, found = demo.records(), read_json(demo.out / "verify.json")
+    quality = ("hit_rate@10", "ndcg@10")
     return {
         "seconds": seconds,
-        **{name: _bundle_summary(demo, name, records[name]) for name in BUNDLES},
-        "training_free": {key: free[key] for key in ("hit_rate@10", "ndcg@10")},
+        **{_key(name): _bundle_summary(demo, name, records[name]) for name in VARIANTS},
         "baselines": {
-            name: {key: row[key] for key in ("hit_rate@10", "ndcg@10")}
-            for name, row in read_json(demo.out / "baselines.json").items()
+            name: {key: row[key] for key in quality} for name, row in read_json(demo.out / "baselines.json").items()
         },
         "verify": _verify_summary(found["compressed"]),
-        "verify_dense": _verify_summary(found["dense"]),
+        **{f"verify_{_key(name)}": _verify_summary(found[name]) for name in VARIANTS[:-1]},
         "settings": {name: getattr(demo.settings, name) for name in demo.settings.__struct_fields__},
     }
+
+
+def _key(name: str) -> str:
+    return name.replace("-", "_")
 
 
 def _bundle_summary(demo: Demo, name: str, record: Record) -> dict[str, Any]:
@@ -76,7 +79,7 @@ def worked_example(demo: Demo) -> Example:
     user = next(i for i, history in enumerate(histories) if len(history) in _EXAMPLE_ITEMS)
     ids = [data.items[row].id for row in histories[user]]
     lists = []
-    for name in BUNDLES:
+    for name in (VARIANTS[0], VARIANTS[-1]):
         found = Recommender.open(demo.bundle(name)).recommend(ids, blocked=set(ids))
         lists.append(ExampleList(variant=name, titles=[one.title for one in found]))
     return Example(
@@ -88,26 +91,23 @@ def worked_example(demo: Demo) -> Example:
 
 def report_content(demo: Demo) -> Report:
     """Return everything that the HTML report shows."""
-    records = dict(zip(BUNDLES, demo.records(), strict=True))
+    records = demo.records()
     data, found = load_dataset(demo.dataset), read_json(demo.out / "verify.json")
     compression = read_json(demo.model("compressed") / "compression.json")
     device = records["dense"].device
+    kept, recovered = compression["keep_ratio"], compression["recovery"]["seconds"]
+    descriptions = {
+        "dense": "as it was trained",
+        "training-free": f"{kept:.0%} of the factored matrices kept, nothing trained",
+        "compressed": f"the same, and {recovered:.0f} s of recovery",
+    }
     return Report(
         title="An LLM recommender at half its size",
         subtitle=f"{data.name}: {len(data.users):,} users, {len(data.items):,} items, "
         f"{data.interactions:,} interactions",
         device=f"{device.cpu_model}, {device.cores} cores, onnxruntime {device.onnxruntime}, 1 thread",
         made_at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        variants=[
-            _variant(demo, "dense", "as it was trained", records["dense"]),
-            _variant(
-                demo,
-                "compressed",
-                f"{compression['keep_ratio']:.0%} of the factored matrices kept, "
-                f"{compression['recovery']['seconds']:.0f} s of recovery",
-                records["compressed"],
-            ),
-        ],
+        variants=[_variant(demo, name, words, records[name]) for name, words in descriptions.items()],
         baselines=_baselines(demo),
         example=worked_example(demo),
         ranks=[_layer_rank(linear) for linear in compression["linears"]],
@@ -118,7 +118,7 @@ def report_content(demo: Demo) -> Report:
                 identical_lists=found[name]["identical_lists"],
                 max_score_difference=found[name]["max_score_difference"],
             )
-            for name in BUNDLES
+            for name in VARIANTS
         ],
         provenance=_provenance(demo, data),
         commands=["make demo"],
@@ -143,7 +143,6 @@ def _variant(demo: Demo, name: str, description: str, record: Record) -> Variant
 
 def _baselines(demo: Demo) -> list[Baseline]:
     rows = read_json(demo.out / "baselines.json")
-    rows["compressed, before recovery"] = demo.evaluation("training-free")
     return [
         Baseline(name=name, hit_rate_10=_measure(row, "hit_rate@10"), ndcg_10=_measure(row, "ndcg@10"))
         for name, row in rows.items()
@@ -167,7 +166,7 @@ def _layer_rank(linear: dict[str, Any]) -> LayerRank:
 
 def _provenance(demo: Demo, data: Dataset) -> list[Fact]:
     facts = [Fact(label="dataset", value=data.name)]
-    for name in BUNDLES:
+    for name in VARIANTS:
         manifest = read_manifest(demo.bundle(name))
         facts += [Fact(label=f"{name}: {key}", value=value) for key, value in manifest.provenance.items()]
         facts += [Fact(label=f"{name}: SHA-256 of {file}", value=fact.sha256) for file, fact in manifest.files.items()]

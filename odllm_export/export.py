@@ -17,7 +17,7 @@ from lcrec.catalog import Catalog, write_catalog
 from lcrec.dataset import Dataset
 from lcrec.evaluate import dataset_catalog
 from lcrec.prompt import Prompt, RecommenderCard, read_card
-from lcrec.search import search
+from lcrec.search import Scoring, search
 from odllm_artifact import Progress, read_json, sha256_file, silent, write_folder, write_json
 from odllm_export import bundle
 from odllm_export.errors import ExportError
@@ -28,6 +28,11 @@ from odllm_export.model_card import model_card
 from odllm_export.tensors import ModelTensors, parameter_count, shards
 
 GOLDEN_HISTORIES = 8
+"""Enough for a self-test, few enough that a large model's export does not wait for them."""
+
+TOLERANCE = 1e-4
+"""How far two scores may be apart and still be one: float32 sums in another order."""
+
 _RUNTIME_BYTES = 80 << 20
 """What a process with the runtime and no model takes, generously."""
 
@@ -39,7 +44,8 @@ def export_bundle(
     *,
     num_beams: int = 20,
     top_k: int = 10,
-    scoring: str = "codes",
+    scoring: Scoring = "codes",
+    golden: int = GOLDEN_HISTORIES,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> bundle.Manifest:
@@ -52,6 +58,7 @@ def export_bundle(
         num_beams: beams kept a level.
         top_k: items returned unless a call asks otherwise.
         scoring: `codes` (cheaper, the default) or `vocab` (equal to transformers' beam search).
+        golden: histories whose lists, computed by the model, go into `golden.json` for self-tests.
         overwrite: replace a folder that is there.
         progress: told about finished steps.
 
@@ -69,8 +76,10 @@ def export_bundle(
         write_catalog(catalog, folder / bundle.CATALOG)
         _write_items(dataset, folder / bundle.ITEMS)
         progress(2, 4, "catalogue written")
-        golden = _golden(model_folder, dataset, catalog, card.prompt, num_beams, scoring)
-        write_json(folder / bundle.GOLDEN, golden)
+        cases = _golden_cases(
+            model_folder, dataset, catalog, card.prompt, Search(num_beams, scoring, catalog.levels), golden
+        )
+        write_json(folder / bundle.GOLDEN, {"score_tolerance": TOLERANCE, "cases": cases})
         progress(3, 4, "golden lists computed by the model")
         manifest = _manifest(model_folder, folder, dataset, card, decoder, num_beams, top_k, scoring)
         (folder / bundle.MODEL_CARD).write_text(model_card(manifest, card, _evaluation(model_folder)))
@@ -122,21 +131,21 @@ def sample_histories(
     return [(rows, np.unique(rows) if i % 2 else nothing) for i, rows in enumerate(histories)]
 
 
-def _golden(
-    model_folder: Path, dataset: Dataset, catalog: Catalog, prompt: Prompt, num_beams: int, scoring: str
-) -> dict[str, Any]:
+def _golden_cases(
+    model_folder: Path, dataset: Dataset, catalog: Catalog, prompt: Prompt, how: Search, count: int
+) -> list[dict[str, Any]]:
     """Return histories with the model's own lists: computed in torch, so that they can disagree with the graph."""
     model = load_model(model_folder)
     codes = catalog.item_code_rows - catalog.level_offsets
     cases = []
-    for history, blocked in sample_histories(dataset, GOLDEN_HISTORIES):
+    for history, blocked in sample_histories(dataset, count):
         (found,) = search(
             model,
             [prompt.encode(codes[history])],
             catalog,
             prompt.first_code_token,
-            num_beams=num_beams,
-            scoring=scoring,  # type: ignore[arg-type]
+            num_beams=how.num_beams,
+            scoring=how.scoring,
             blocked=[blocked.tolist()],
         )
         cases.append(
@@ -147,7 +156,7 @@ def _golden(
                 "scores": [float(score) for score in found.scores],
             }
         )
-    return {"score_tolerance": 1e-4, "cases": cases}
+    return cases
 
 
 def _ids(dataset: Dataset, rows: Sequence[int] | NDArray[np.int64]) -> list[str]:

@@ -14,11 +14,8 @@ from lcrec.dataset import Dataset
 from lcrec.search import SearchResult, search
 from odllm_artifact import Progress, silent
 from odllm_export.errors import VerificationError
-from odllm_export.export import checkpoint_hash, sample_histories
+from odllm_export.export import TOLERANCE, checkpoint_hash, sample_histories
 from odllm_export.runtime import Recommender
-
-TOLERANCE = 1e-4
-"""How far two scores may be apart and still be one: float32 sums in another order."""
 
 Case = tuple[NDArray[np.int64], NDArray[np.int64]]
 """A history and its blocked items, both as item rows."""

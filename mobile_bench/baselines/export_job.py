@@ -49,7 +49,7 @@ def export(model: Path, out: Path, scoring: str, shape_name: str, histories: int
         out,
         num_beams=shape.num_beams,
         top_k=shape.top_k,
-        scoring=scoring,
+        scoring=scoring,  # type: ignore[arg-type]
         overwrite=True,
     )
     return ExportFacts(

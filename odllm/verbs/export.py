@@ -18,6 +18,7 @@ def export(
     scoring: Scoring = "codes",
     beams: Annotated[int, typer.Option(min=1, help="Beams kept a level.")] = 20,
     top_k: Annotated[int, typer.Option(min=1, help="Items returned unless a call asks otherwise.")] = 10,
+    golden: Annotated[int, typer.Option(min=1, help="Histories with expected lists, for self-tests.")] = 8,
     threads: Threads = 1,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -38,7 +39,8 @@ def export(
             out,
             num_beams=beams,
             top_k=top_k,
-            scoring=scoring,
+            scoring=scoring,  # type: ignore[arg-type]
+            golden=golden,
             overwrite=overwrite,
             progress=progress,
         )

@@ -21,6 +21,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from lcrec.prompt import Prompt
+from lcrec.search import Scoring
 from odllm_export.family import Decoder
 from odllm_export.graph import trie
 from odllm_export.graph.blocks import Block, Rows, apply_block, load_block, rms_norm
@@ -83,7 +84,7 @@ class Search:
     """How the graph searches: `num_beams`, `scoring` (`vocab` or `codes`) and the catalogue's `levels`."""
 
     num_beams: int
-    scoring: str
+    scoring: Scoring
     levels: int
 
 
