@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
 	@echo "make test   environment, install, lint, type checks, import rules, tests"
-	@echo "make bench  side-by-side timing at SmolLM2-135M's shape (about half an hour on two cores)"
+	@echo "make bench  side-by-side timing at SmolLM2-135M's shape (about 5 minutes)"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
 

@@ -12,20 +12,25 @@ from rich.markup import escape
 from odllm.console import err
 from odllm_artifact import OdllmError
 
-app = typer.Typer(
-    name="odllm",
-    help="LLM recommenders that run on the phone: import data, train, compress, export, verify, benchmark.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode=None,
-)
+_INTERRUPTED = 130
+"""What a shell reports for a program that Ctrl-C ended."""
+
+_NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+"""What the machine refuses, not what we did wrong: a full or read-only disk, a missing right."""
 
 
-def _register() -> None:
-    """Attach the verbs, in the order of the pipeline."""
+def build_app() -> typer.Typer:
+    """Return the program with its verbs, in the order of the pipeline."""
     from odllm.verbs import bench, codes, compress, data, demo, evaluate, export, recommend, train, verify
 
+    app = typer.Typer(
+        name="odllm",
+        help="LLM recommenders that run on the phone: import data, train, compress, export, verify, benchmark.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
     app.add_typer(data.app, name="data", help="Import interaction data and look at it.")
     app.command("codes", help="Give every item of a dataset its codes.")(codes.codes)
     app.command("train", help="Train a recommender on a dataset's codes.")(train.train)
@@ -36,6 +41,7 @@ def _register() -> None:
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
     app.command("demo", help="The whole pipeline on MovieLens, with a report.")(demo.demo)
+    return app
 
 
 def main() -> None:
@@ -43,7 +49,7 @@ def main() -> None:
     # Threads that wait by spinning cost more than they give as soon as another process wants a core: with small
     # matrices five times the time, and training fifty times (measured). OpenMP reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    _register()
+    app = build_app()
     try:
         app()
     except SystemExit as end:
@@ -58,13 +64,6 @@ def main() -> None:
             raise
         _complain(f"{error.strerror}{f': {error.filename}' if error.filename else ''}")
         sys.exit(2)
-
-
-_INTERRUPTED = 130
-"""What a shell reports for a program that Ctrl-C ended."""
-
-_NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
-"""What the machine refuses, not what we did wrong: a full or read-only disk, a missing right."""
 
 
 def _complain(message: str) -> None:

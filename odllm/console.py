@@ -34,7 +34,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     """Print a small table on standard output; the first column is left-aligned, the others right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, column in enumerate(header):
-        table.add_column(column, justify="left" if i == 0 else "right")
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for row in rows:
         table.add_row(*row)
     out.print(table)

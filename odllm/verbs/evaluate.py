@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from odllm.console import print_json, print_table, progress_bar
+from odllm.console import print_json, print_table, progress_bar, say
 from odllm.options import Json, Scoring, Threads
 
 
@@ -53,14 +53,12 @@ def evaluate(
         print_json(rows)
         return
     names = ("hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10", "illegal_rate")
-    table = [[name, *(f"{row[key]:.4f}" for key in names), _interval(row)] for name, row in rows.items()]
+    facts = rows[target.name]
     print_table(
-        f"{split} split, {rows[target.name]['users']} users, {constraint}, {scoring}",
-        ["", "HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10", "illegal", "NDCG@10, 95 %"],
-        table,
+        f"{split} split, {facts['users']} users, {facts['constraint']}, {facts['scoring']}, {facts['num_beams']} beams",
+        ["", "HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10", "illegal"],
+        [[name, *(f"{row[key]:.4f}" for key in names)] for name, row in rows.items()],
     )
-
-
-def _interval(row: dict[str, Any]) -> str:
-    low, high = row["ndcg@10_interval"]
-    return f"{low:.4f} – {high:.4f}"
+    for name, row in rows.items():
+        low, high = row["ndcg@10_interval"]
+        say(f"{name}: NDCG@10 between {low:.4f} and {high:.4f} (95 % over users)")

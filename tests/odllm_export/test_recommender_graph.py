@@ -14,6 +14,7 @@ from odllm_export.errors import TensorError, UnsupportedModelError
 from odllm_export.family import read_decoder
 from odllm_export.graph.builder import WeightFile
 from odllm_export.graph.recommender import Search, build_recommender
+from odllm_export.runtime import session_options
 from odllm_export.tensors import ModelTensors
 
 
@@ -22,7 +23,7 @@ def export(folder, prompt, out, *, levels, scoring="codes", num_beams=6):
         model = build_recommender(read_decoder(folder), tensors, prompt, Search(num_beams, scoring, levels), weights)
     onnx.save(model, out / "graph.onnx")
     onnx.checker.check_model(str(out / "graph.onnx"))
-    return onnxruntime.InferenceSession(str(out / "graph.onnx"), providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(out / "graph.onnx"), session_options(1), providers=["CPUExecutionProvider"])
 
 
 def run(session, catalog, history, blocked=()):

@@ -1,0 +1,47 @@
+"""One quick run of the whole demo, shared by all tests of the program, and a way to call the program."""
+
+import os
+import shutil
+import sys
+
+import pytest
+from filelock import FileLock
+
+import odllm.__main__ as program
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory):
+    """The demo with toy settings; made once, also when several test processes want it."""
+    from odllm.demo import QUICK, Demo
+
+    shared = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        shared = shared.parent
+    out = shared / "quick-demo"
+    with FileLock(str(out) + ".lock"):
+        Demo(out, QUICK).run()
+    return out
+
+
+@pytest.fixture
+def bundle(demo_run, tmp_path):
+    """A copy of the compressed bundle, free to be damaged."""
+    return shutil.copytree(demo_run / "bundles" / "compressed", tmp_path / "bundle")
+
+
+@pytest.fixture
+def odllm(monkeypatch, capsys):
+    """Call the program in this process; return exit code, standard output and standard error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["odllm", *map(str, arguments)])
+        code = 0
+        try:
+            program.main()
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
