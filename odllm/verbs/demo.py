@@ -9,7 +9,7 @@ import typer
 
 from odllm.console import out as console
 from odllm.console import print_json, print_table
-from odllm.options import Json, Threads
+from odllm.options import Json, Seed, Threads
 
 if TYPE_CHECKING:
     from odllm.demo import Demo
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("runs/demo"),
     quick: Annotated[bool, typer.Option("--quick", help="Toy settings: every stage runs, nothing is good.")] = False,
+    seed: Seed = 0,
     threads: Threads = 2,
     json: Json = False,
 ) -> None:
@@ -26,11 +27,13 @@ def demo(
     Finished stages are kept: a second run goes on where the first one was stopped, and a finished one is done in
     seconds.
     """
+    import msgspec
+
     from odllm.demo import QUICK, Demo, DemoSettings
     from odllm.torch_setup import set_up_torch
 
     set_up_torch(threads)
-    chain = Demo(out, QUICK if quick else DemoSettings())
+    chain = Demo(out, msgspec.structs.replace(QUICK if quick else DemoSettings(), seed=seed))
     result = chain.run()
     if json:
         print_json(result)
