@@ -20,78 +20,31 @@ from lcrec.model import find_preset
 from lcrec.train import dataset_facts, train
 from mobile_bench.host import measure
 from mobile_bench.protocol import Settings
-from mobile_bench.record import Record, read_records, to_builtins
+from mobile_bench.record import to_builtins
 from mobile_bench.report.page import write_report
 from odllm.compressing import compress_folder, recover_folder
 from odllm.console import progress_bar, say
-from odllm.demo_report import VARIANTS, report_content, summary
+from odllm.demo_folder import VARIANTS, DemoFolder, DemoSettings
+from odllm.demo_report import report_content, summary
 from odllm.evaluation import evaluate_target
 from odllm.stages import Stage, run_stages
-from odllm_artifact import read_json, write_json
+from odllm_artifact import write_json
 from odllm_export.export import export_bundle
 from odllm_export.runtime import Recommender
 from odllm_export.verify import dataset_cases, require_verified, verify_bundle
 
 
-class DemoSettings(msgspec.Struct, frozen=True):
-    """What the demo does; `quick` shrinks every number for a test.
-
-    Attributes:
-        preset: of the recommender.
-        epochs: at most; None takes the preset's.
-        keep_ratio: kept fraction of the factored matrices.
-        calibration_sequences: whose activations decide what is kept.
-        recovery_seconds: of distillation.
-        golden_histories: of a bundle's self-test; the benchmark asks them too.
-        verify_histories: compared a bundle.
-        bench_seconds: of timed calls a bundle.
-        bench_calls: at least so many timed calls a bundle.
-        seed: of everything random.
-    """
-
-    preset: str = "tiny"
-    epochs: int | None = None
-    keep_ratio: float = 0.5
-    calibration_sequences: int = 1024
-    recovery_seconds: float = 50.0
-    golden_histories: int = 64
-    verify_histories: int = 500
-    bench_seconds: float = 5.0
-    bench_calls: int = 200
-    seed: int = 0
-
-
-QUICK = DemoSettings(
-    epochs=1, calibration_sequences=64, recovery_seconds=2.0, verify_histories=10, bench_seconds=0.2, bench_calls=20
-)
-"""Everything runs, nothing is good: for tests and for a first look at the folders."""
-
-
 @dataclass(frozen=True)
-class Demo:
-    """The stages and where their results lie below `out`."""
+class Demo(DemoFolder):
+    """The stages that fill a demo's folder."""
 
-    out: Path
     settings: DemoSettings
-
-    @property
-    def dataset(self) -> Path:
-        """The imported data and its codes."""
-        return self.out / "dataset"
-
-    def model(self, name: str) -> Path:
-        """The folder of one of `VARIANTS`."""
-        return self.out / "models" / name
-
-    def bundle(self, name: str) -> Path:
-        """The bundle of one of `VARIANTS`."""
-        return self.out / "bundles" / name
 
     def run(self) -> dict[str, Any]:
         """Do what is not done yet and return the summary."""
         self.out.mkdir(parents=True, exist_ok=True)
         seconds = run_stages(self._stages(), self.out / "stages.json")
-        result = summary(self, seconds)
+        result = summary(self, self.settings, seconds)
         write_json(self.out / "summary.json", result)
         return result
 
@@ -141,11 +94,6 @@ class Demo:
         ]
         results = [stage.output for stage in stages]
         return [*stages, Stage("report", "writing the report", self._report, self.report, results)]
-
-    @property
-    def report(self) -> Path:
-        """The HTML report."""
-        return self.out / "report.html"
 
     def _import(self) -> None:
         import_movielens(embedded_movielens()).save(self.dataset, overwrite=True)
@@ -236,17 +184,7 @@ class Demo:
         write_json(self.out / "bench.json", [to_builtins(record) for record in records])
 
     def _report(self) -> None:
-        write_report(report_content(self), self.report)
-
-    # What the stages left behind, for the summary and the report.
-
-    def evaluation(self, name: str) -> dict[str, Any]:
-        """Quality of a model on the test split."""
-        return dict(read_json(self.model(name) / "evaluation.json"))
-
-    def records(self) -> dict[str, Record]:
-        """The measurements of `VARIANTS`."""
-        return dict(zip(VARIANTS, read_records(self.out / "bench.json"), strict=True))
+        write_report(report_content(self, self.settings), self.report)
 
 
 def _weights(model: Path) -> list[Path]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from lcrec.dataset import Dataset, load_dataset
 from lcrec.model import find_preset
@@ -19,20 +21,15 @@ from mobile_bench.report.content import (
     Variant,
     Verification,
 )
+from odllm.demo_folder import VARIANTS, DemoFolder, DemoSettings
 from odllm_artifact import read_json
 from odllm_export.bundle import read_manifest
 from odllm_export.runtime import Recommender
 
-if TYPE_CHECKING:
-    from odllm.demo import Demo
-
-VARIANTS = ("dense", "training-free", "compressed")
-"""The model as trained; compressed and not trained again; that one recovered by distillation: the product."""
-
 _EXAMPLE_ITEMS = range(5, 11)
 
 
-def summary(demo: Demo, seconds: float) -> dict[str, Any]:
+def summary(demo: DemoFolder, settings: DemoSettings, seconds: float) -> dict[str, Any]:
     """Return what `summary.json` holds."""
     records, found = demo.records(), read_json(demo.out / "verify.json")
     quality = ("hit_rate@10", "ndcg@10")
@@ -44,7 +41,7 @@ def summary(demo: Demo, seconds: float) -> dict[str, Any]:
         },
         "verify": _verify_summary(found["compressed"]),
         **{f"verify_{_key(name)}": _verify_summary(found[name]) for name in VARIANTS[:-1]},
-        "settings": {name: getattr(demo.settings, name) for name in demo.settings.__struct_fields__},
+        "settings": msgspec.structs.asdict(settings),
     }
 
 
@@ -52,7 +49,7 @@ def _key(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _bundle_summary(demo: Demo, name: str, record: Record) -> dict[str, Any]:
+def _bundle_summary(demo: DemoFolder, name: str, record: Record) -> dict[str, Any]:
     quality = demo.evaluation(name)
     times = record.time_to_top_k.wall
     return {
@@ -69,7 +66,7 @@ def _verify_summary(found: dict[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in ("histories", "identical_lists", "max_score_difference")}
 
 
-def worked_example(demo: Demo) -> Example:
+def worked_example(demo: DemoFolder) -> Example:
     """Return the first user with a short history, what each bundle recommends, and what the user took next.
 
     Not chosen for looking good: it is the first in the data with 5 to 10 films.
@@ -89,7 +86,7 @@ def worked_example(demo: Demo) -> Example:
     )
 
 
-def report_content(demo: Demo) -> Report:
+def report_content(demo: DemoFolder, settings: DemoSettings) -> Report:
     """Return everything that the HTML report shows."""
     records = demo.records()
     data, found = load_dataset(demo.dataset), read_json(demo.out / "verify.json")
@@ -122,11 +119,11 @@ def report_content(demo: Demo) -> Report:
         ],
         provenance=_provenance(demo, data),
         commands=["make demo"],
-        notes=_notes(demo),
+        notes=_notes(settings),
     )
 
 
-def _variant(demo: Demo, name: str, description: str, record: Record) -> Variant:
+def _variant(demo: DemoFolder, name: str, description: str, record: Record) -> Variant:
     quality = demo.evaluation(name)
     return Variant(
         name=name,
@@ -141,7 +138,7 @@ def _variant(demo: Demo, name: str, description: str, record: Record) -> Variant
     )
 
 
-def _baselines(demo: Demo) -> list[Baseline]:
+def _baselines(demo: DemoFolder) -> list[Baseline]:
     rows = read_json(demo.out / "baselines.json")
     return [
         Baseline(name=name, hit_rate_10=_measure(row, "hit_rate@10"), ndcg_10=_measure(row, "ndcg@10"))
@@ -164,7 +161,7 @@ def _layer_rank(linear: dict[str, Any]) -> LayerRank:
     )
 
 
-def _provenance(demo: Demo, data: Dataset) -> list[Fact]:
+def _provenance(demo: DemoFolder, data: Dataset) -> list[Fact]:
     facts = [Fact(label="dataset", value=data.name)]
     for name in VARIANTS:
         manifest = read_manifest(demo.bundle(name))
@@ -173,8 +170,8 @@ def _provenance(demo: Demo, data: Dataset) -> list[Fact]:
     return facts
 
 
-def _notes(demo: Demo) -> list[str]:
-    window = find_preset(demo.settings.preset).max_items
+def _notes(settings: DemoSettings) -> list[str]:
+    window = find_preset(settings.preset).max_items
     return [
         "Quality: leave-one-out on the last film of every user, over the full catalogue, films already seen not left "
         "out; intervals are 95 % bootstrap intervals over users. With so few users differences of a few percent are "

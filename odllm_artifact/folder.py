@@ -56,10 +56,19 @@ def write_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     staging.mkdir()
     try:
         yield staging
+        _obey_umask(staging)
         _swap(staging, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     shutil.rmtree(path.with_name(path.name + ".partial"), ignore_errors=True)
+
+
+def _obey_umask(staging: Path) -> None:
+    """Let whoever may read the folder read its files: some writers (safetensors) make them private."""
+    mode = staging.stat().st_mode & 0o666
+    for file in staging.rglob("*"):
+        if file.is_file():
+            file.chmod(mode)
 
 
 def _swap(staging: Path, path: Path) -> None:

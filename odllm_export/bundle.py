@@ -79,11 +79,13 @@ class GraphFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         form: `loop`.
         opset: of the standard ONNX domain.
+        onnxruntime: oldest version of ONNX Runtime that runs it.
         embedding_rows: token id of each row that is left of the embedding; empty if none was pruned.
     """
 
     form: str
     opset: int
+    onnxruntime: str
     embedding_rows: list[int]
 
 

@@ -22,7 +22,7 @@ from odllm_artifact import Progress, read_json, sha256_file, silent, write_folde
 from odllm_export import bundle
 from odllm_export.errors import ExportError
 from odllm_export.family import Decoder, read_decoder
-from odllm_export.graph.builder import OPSET, WeightFile
+from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.recommender import Search, Vocabulary, build_recommender
 from odllm_export.model_card import model_card
 from odllm_export.tensors import ModelTensors, parameter_count, shards
@@ -173,8 +173,8 @@ def _manifest(
     top_k: int,
     scoring: str,
 ) -> bundle.Manifest:
-    compression = model_folder / "compression.json"
-    ranks = model_folder / "low_rank.json"
+    ranks_file = model_folder / "low_rank.json"
+    ranks = read_json(ranks_file)["ranks"] if ranks_file.is_file() else {}
     names = [bundle.GRAPH, bundle.WEIGHTS, bundle.CATALOG, bundle.ITEMS, bundle.GOLDEN]
     weight_bytes = (folder / bundle.WEIGHTS).stat().st_size
     return bundle.Manifest(
@@ -187,13 +187,15 @@ def _manifest(
             heads=decoder.heads,
             kv_heads=decoder.kv_heads,
             parameters=parameter_count(model_folder),
-            keep_ratio=read_json(compression)["keep_ratio"] if compression.is_file() else 1.0,
-            ranks=read_json(ranks)["ranks"] if ranks.is_file() else {},
+            keep_ratio=decoder.keep_ratio(ranks),
+            ranks=ranks,
             precision="fp32",
         ),
         prompt=card.prompt,
         search=bundle.SearchFacts(num_beams, top_k, "trie", scoring),
-        graph=bundle.GraphFacts("loop", OPSET, list(Vocabulary.for_scoring(card.prompt, scoring).embedding_rows)),
+        graph=bundle.GraphFacts(
+            "loop", OPSET, OLDEST_ONNXRUNTIME, list(Vocabulary.for_scoring(card.prompt, scoring).embedding_rows)
+        ),
         items=len(dataset.items),
         expected_peak_memory_bytes=expected_peak_memory(decoder, card.prompt, num_beams, weight_bytes),
         provenance={

@@ -1,4 +1,4 @@
-"""What the graph needs to know of a model's architecture, read from its config.json. One family a class method."""
+"""What the graph needs to know of a model's architecture, read from its config.json."""
 
 from __future__ import annotations
 
@@ -42,6 +42,30 @@ class Decoder:
     norm_eps: float
     rope_theta: float
     tied: bool
+
+    @property
+    def projections(self) -> dict[str, tuple[int, int]]:
+        """The seven projections of a block by name, `(out, in)` each."""
+        queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
+        return {
+            "self_attn.q_proj": (queries, self.hidden),
+            "self_attn.k_proj": (keys, self.hidden),
+            "self_attn.v_proj": (keys, self.hidden),
+            "self_attn.o_proj": (self.hidden, queries),
+            "mlp.gate_proj": (self.intermediate, self.hidden),
+            "mlp.up_proj": (self.intermediate, self.hidden),
+            "mlp.down_proj": (self.hidden, self.intermediate),
+        }
+
+    def keep_ratio(self, ranks: dict[str, int]) -> float:
+        """Return kept ÷ original parameters of the projections, given the ranks of those that are factored."""
+        kept = original = 0
+        for layer in range(self.layers):
+            for name, (rows, columns) in self.projections.items():
+                rank = ranks.get(f"model.layers.{layer}.{name}")
+                original += rows * columns
+                kept += rows * columns if rank is None else rank * (rows + columns)
+        return kept / original
 
     def rotary_caches(self, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return cosines and sines `[positions, head_size / 2]`, computed in float32 as transformers does."""

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime
 import psutil
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from lcrec.catalog import Catalog, hash_item_ids, read_catalog
 from odllm_export.bundle import CATALOG, GRAPH, Manifest, check_files, read_items, read_manifest
@@ -18,6 +19,18 @@ from odllm_export.errors import BundleError, HistoryError
 
 PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider"}
 """Execution providers by the name that the command line uses."""
+
+
+_RUNTIME_ERRORS = (
+    runtime_errors.Fail,
+    runtime_errors.InvalidArgument,
+    runtime_errors.InvalidGraph,
+    runtime_errors.InvalidProtobuf,
+    runtime_errors.NoSuchFile,
+    runtime_errors.NotImplemented,
+    runtime_errors.RuntimeException,
+)
+"""What the runtime raises for a graph that it cannot open; they have no common root but Exception."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +72,11 @@ class Recommender:
             profile_prefix: where the runtime writes its profile, if wanted.
 
         Raises:
-            BundleError: damaged, too new, not of one piece, or larger than the memory that is free.
+            BundleError: damaged, too new, not of one piece, too much for the installed runtime, or larger than the
+                memory that is free.
         """
         manifest = read_manifest(folder)
+        _check_runtime(manifest.graph.onnxruntime, folder)
         check_files(folder, manifest)
         free = psutil.virtual_memory().available
         if manifest.expected_peak_memory_bytes > free:
@@ -143,6 +158,17 @@ def session_options(threads: int, profile_prefix: Path | None = None) -> onnxrun
     return options
 
 
+def _check_runtime(needed: str, folder: Path) -> None:
+    """Refuse a runtime that is too old, before it fails in the middle of the first call."""
+    installed = onnxruntime.__version__
+    if _version(installed) < _version(needed):
+        raise BundleError(f"{folder} needs onnxruntime {needed} or later; {installed} is installed. Update it.")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2])
+
+
 def _open_session(
     graph: Path, provider: str, threads: int, profile_prefix: Path | None
 ) -> onnxruntime.InferenceSession:
@@ -155,7 +181,7 @@ def _open_session(
         return onnxruntime.InferenceSession(
             str(graph), sess_options=session_options(threads, profile_prefix), providers=[name]
         )
-    except (onnxruntime.capi.onnxruntime_pybind11_state.OnnxRuntimeException, RuntimeError) as error:
+    except _RUNTIME_ERRORS as error:
         raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {graph}: {error}") from error
 
 

@@ -12,7 +12,7 @@ from odllm.console import print_json, print_table
 from odllm.options import Json, Seed, Threads
 
 if TYPE_CHECKING:
-    from odllm.demo import Demo
+    from odllm.demo_folder import DemoFolder
 
 
 def demo(
@@ -29,7 +29,8 @@ def demo(
     """
     import msgspec
 
-    from odllm.demo import QUICK, Demo, DemoSettings
+    from odllm.demo import Demo
+    from odllm.demo_folder import QUICK, DemoSettings
     from odllm.torch_setup import set_up_torch
 
     set_up_torch(threads)
@@ -41,7 +42,7 @@ def demo(
         _print(chain, result)
 
 
-def _print(chain: Demo, result: dict[str, Any]) -> None:
+def _print(chain: DemoFolder, result: dict[str, Any]) -> None:
     from odllm.demo_report import worked_example
 
     variants = [result[key] for key in ("dense", "training_free", "compressed")]

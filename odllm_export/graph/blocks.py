@@ -134,29 +134,26 @@ def load_block(graph: GraphBuilder, tensors: ModelTensors, decoder: Decoder, ind
     In the last block only the last rows go through the query, so its query is a matrix of its own; in the
     others query, key and value are stacked (`q` holds all three and `kv` is empty).
     """
-    prefix = f"model.layers.{index}"
-    queries, keys = decoder.heads * decoder.head_size, decoder.kv_heads * decoder.head_size
-    attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
-    hidden, wide = decoder.hidden, decoder.intermediate
+    prefix, shapes = f"model.layers.{index}", decoder.projections
 
-    def linears(names: Sequence[str], in_features: int, out_features: Sequence[int]) -> list[Linear]:
-        return load_linears(graph, tensors, names, in_features, out_features)
+    def linears(*names: str) -> list[Linear]:
+        (in_features,) = {shapes[name][1] for name in names}
+        full_names = [f"{prefix}.{name}" for name in names]
+        return load_linears(graph, tensors, full_names, in_features, [shapes[name][0] for name in names])
 
     def norm(name: str) -> str:
-        return graph.weight(f"{prefix}.{name}.weight", tensors.take(f"{prefix}.{name}.weight", (hidden,)))
+        return graph.weight(f"{prefix}.{name}.weight", tensors.take(f"{prefix}.{name}.weight", (decoder.hidden,)))
 
-    q_names, kv_names = [f"{attention}.q_proj"], [f"{attention}.k_proj", f"{attention}.v_proj"]
-    q_widths, kv_widths = [queries], [keys, keys]
-    if index < decoder.layers - 1:
-        q_names, q_widths, kv_names = q_names + kv_names, q_widths + kv_widths, []
+    is_last = index == decoder.layers - 1
+    keys_values = ("self_attn.k_proj", "self_attn.v_proj")
     return Block(
         attention_norm=norm("input_layernorm"),
-        q=linears(q_names, hidden, q_widths),
-        kv=linears(kv_names, hidden, kv_widths) if kv_names else [],
-        o=linears([f"{attention}.o_proj"], queries, [hidden]),
+        q=linears("self_attn.q_proj", *(() if is_last else keys_values)),
+        kv=linears(*keys_values) if is_last else [],
+        o=linears("self_attn.o_proj"),
         mlp_norm=norm("post_attention_layernorm"),
-        gate_up=linears([f"{mlp}.gate_proj", f"{mlp}.up_proj"], hidden, [wide, wide]),
-        down=linears([f"{mlp}.down_proj"], wide, [hidden]),
+        gate_up=linears("mlp.gate_proj", "mlp.up_proj"),
+        down=linears("mlp.down_proj"),
     )
 
 

@@ -17,6 +17,9 @@ from onnx import TensorProto, helper
 OPSET = 23
 """First opset with Attention, RotaryEmbedding and RMSNormalization."""
 
+OLDEST_ONNXRUNTIME = "1.24"
+"""1.23 has the kernels, but its Attention refuses to begin with empty keys and values (tried)."""
+
 IR_VERSION = 11
 _MAPPED_BYTES = 1 << 16
 _PAGE = 4096

@@ -105,7 +105,7 @@ def tiny_manifest(folder: Path, name: str, names: list[str]) -> Manifest:
             first_code_token=4,
         ),
         search=SearchFacts(num_beams=BEAMS, top_k=3, constraint="trie", scoring="vocab"),
-        graph=GraphFacts(form="loop", opset=21, embedding_rows=[]),
+        graph=GraphFacts(form="loop", opset=21, onnxruntime="1.24", embedding_rows=[]),
         items=ITEM_COUNT,
         expected_peak_memory_bytes=1,
         provenance={},

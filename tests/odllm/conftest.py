@@ -13,7 +13,8 @@ import odllm.__main__ as program
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory):
     """The demo with toy settings; made once, also when several test processes want it."""
-    from odllm.demo import QUICK, Demo
+    from odllm.demo import Demo
+    from odllm.demo_folder import QUICK
 
     shared = tmp_path_factory.getbasetemp()
     if os.environ.get("PYTEST_XDIST_WORKER"):

@@ -53,6 +53,14 @@ def test_finished_work_takes_its_checkpoints_away(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_files_are_as_readable_as_their_folder(tmp_path):
+    with write_folder(tmp_path / "out") as folder:
+        (folder / "private").write_text("x")
+        (folder / "private").chmod(0o600)
+    mode = (tmp_path / "out").stat().st_mode
+    assert (tmp_path / "out" / "private").stat().st_mode & 0o777 == mode & 0o666
+
+
 def test_what_is_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ArtifactError, match="is a file"):

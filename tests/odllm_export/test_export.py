@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from odllm_artifact import read_json, sha256_folder, write_json
+from odllm_artifact import read_json, sha256_file, sha256_folder, write_json
 from odllm_export import bundle
 from odllm_export.errors import BundleError, ExportError, HistoryError, VerificationError
 from odllm_export.export import export_bundle, sample_histories
@@ -143,6 +143,22 @@ def test_manifests_that_do_not_fit_are_refused(exported, change, message):
     write_json(path, read_json(path) | change)
     with pytest.raises(BundleError, match=message):
         Recommender.open(exported[0])
+
+
+def test_a_runtime_that_is_too_old_is_refused(exported, monkeypatch):
+    monkeypatch.setattr("onnxruntime.__version__", "1.9.2")
+    with pytest.raises(BundleError, match=r"needs onnxruntime 1\.24 or later; 1\.9\.2"):
+        Recommender.open(exported[0])
+
+
+def test_a_graph_that_the_runtime_cannot_read_is_words(exported):
+    out, _ = exported
+    (out / bundle.GRAPH).write_bytes(b"no graph at all")
+    manifest = read_json(out / bundle.MANIFEST)
+    manifest["files"][bundle.GRAPH] = {"bytes": 15, "sha256": sha256_file(out / bundle.GRAPH)}
+    write_json(out / bundle.MANIFEST, manifest)
+    with pytest.raises(BundleError, match="cannot open"):
+        Recommender.open(out)
 
 
 def test_a_folder_that_is_no_bundle(tmp_path):
