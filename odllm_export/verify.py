@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,8 @@ from odllm_artifact import Progress, silent
 from odllm_export.errors import VerificationError
 from odllm_export.export import TOLERANCE, checkpoint_hash, sample_histories
 from odllm_export.runtime import Recommender
+
+_BATCH = 16
 
 Case = tuple[NDArray[np.int64], NDArray[np.int64]]
 """A history and its blocked items, both as item rows."""
@@ -65,27 +67,17 @@ def verify_bundle(
     Raises:
         VerificationError: the bundle was made from another checkpoint.
     """
-    manifest, catalog = recommender.manifest, recommender.catalog
-    made_from = manifest.provenance.get("checkpoint_sha256")
+    made_from = recommender.manifest.provenance.get("checkpoint_sha256")
     if made_from != (given := checkpoint_hash(model_folder)):
         raise VerificationError(
             f"the bundle was exported from a checkpoint with SHA-256 {made_from}; {model_folder} has {given}. "
             "Verify against the model it was exported from, or export again."
         )
-    model = load_model(model_folder)
-    item_codes = catalog.item_code_rows - catalog.level_offsets
     identical = ties = 0
     largest, first = 0.0, None
-    for number, (history, blocked) in enumerate(cases):
-        (expected,) = search(
-            model,
-            [manifest.prompt.encode(item_codes[history])],
-            catalog,
-            manifest.prompt.first_code_token,
-            num_beams=manifest.search.num_beams,
-            scoring=manifest.search.scoring,  # type: ignore[arg-type]
-            blocked=[blocked.tolist()],
-        )
+    for number, ((history, blocked), expected) in enumerate(
+        zip(cases, _expected(recommender, model_folder, cases), strict=True)
+    ):
         rows, scores = recommender.recommend_rows(history, blocked)
         compared = min(len(scores), len(expected.scores))
         gap = float(np.abs(scores[:compared] - expected.scores[:compared]).max(initial=0.0))
@@ -98,6 +90,23 @@ def verify_bundle(
             first = _describe(recommender, number, history, rows, expected, what)
         progress(number + 1, len(cases))
     return Verification(len(cases), identical, ties, largest, TOLERANCE, first)
+
+
+def _expected(recommender: Recommender, model_folder: Path, cases: Sequence[Case]) -> Iterator[SearchResult]:
+    """Yield the model's own results, a batch of histories at a time."""
+    manifest, catalog = recommender.manifest, recommender.catalog
+    model, item_codes = load_model(model_folder), catalog.item_code_rows - catalog.level_offsets
+    for start in range(0, len(cases), _BATCH):
+        batch = cases[start : start + _BATCH]
+        yield from search(
+            model,
+            [manifest.prompt.encode(item_codes[history]) for history, _ in batch],
+            catalog,
+            manifest.prompt.first_code_token,
+            num_beams=manifest.search.num_beams,
+            scoring=manifest.search.scoring,  # type: ignore[arg-type]
+            blocked=[blocked.tolist() for _, blocked in batch],
+        )
 
 
 def difference(rows: NDArray[np.int64], scores: NDArray[np.float32], expected: SearchResult) -> str | None:

@@ -19,7 +19,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything that is made.")] = Path("runs/demo"),
     quick: Annotated[bool, typer.Option("--quick", help="Toy settings: every stage runs, nothing is good.")] = False,
     seed: Seed = 0,
-    threads: Threads = 2,
+    threads: Threads = 1,
     json: Json = False,
 ) -> None:
     """MovieLens → codes → train → compress to half → export → verify → benchmark → report.
