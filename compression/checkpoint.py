@@ -55,6 +55,7 @@ def save_model(model: nn.Module, folder: Path) -> None:
 
     Raises:
         UnsupportedModelError: the model is not of the LLaMA family.
+        CheckpointError: it cannot be written.
     """
     config: Any = model.config
     check_supported(config)
@@ -62,7 +63,7 @@ def save_model(model: nn.Module, folder: Path) -> None:
     if config.tie_word_embeddings:
         tensors.pop(HEAD, None)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    write_tensors(tensors, folder / WEIGHTS_FILE)
     config.dtype = tensors[EMBEDDING].dtype
     config.architectures = [type(model).__name__]
     config.save_pretrained(folder)
@@ -71,6 +72,19 @@ def save_model(model: nn.Module, folder: Path) -> None:
     ranks = {name: layer.rank for name, layer in factored_linears(model).items()}
     if ranks:
         write_json(folder / RANKS_FILE, {"schema_version": RANKS_SCHEMA_VERSION, "ranks": ranks})
+
+
+def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        CheckpointError: it cannot be written, for want of space as a rule; nothing is left at `path`.
+    """
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # its own kind of error even for a full disk
+        path.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write {path}: {error}. Free some space, or choose another folder.") from error
 
 
 def load_model(folder: Path, *, dtype: torch.dtype | None = torch.float32) -> Any:

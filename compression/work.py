@@ -12,10 +12,11 @@ from pathlib import Path
 
 import msgspec
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from compression.calibration import CalibrationBatch, hash_batches
+from compression.checkpoint import write_tensors
 from compression.config import CompressionConfig
 from compression.report import LinearReport
 from odllm_artifact import read_json, sha256_file, write_json
@@ -63,7 +64,7 @@ class WorkFolder:
         """Write a finished block; it counts from the moment its JSON file stands."""
         weights, record = self._paths(block)
         temporary = weights.with_name(f".{weights.name}.writing")
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+        write_tensors({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
         temporary.replace(weights)
         write_json(
             record,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import time
 from collections.abc import Callable
@@ -13,11 +14,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
 from lcrec.dataset import Dataset
+from lcrec.errors import ModelError
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
 from lcrec.model import Preset, new_model, parameter_count
 from lcrec.prompt import Prompt, RecommenderCard, write_card
@@ -45,8 +48,14 @@ class _Run:
         state = {key: value for key, value in self.__dict__.items() if key not in ("model", "optimizer")}
         state |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         state["fingerprint"] = fingerprint
-        torch.save(state, path.with_suffix(".writing"))
-        path.with_suffix(".writing").replace(path)
+        # Through memory: torch turns a full disk into an error of its own, writing bytes says what it is.
+        buffer, temporary = io.BytesIO(), path.with_suffix(".writing")
+        torch.save(state, buffer)
+        try:
+            temporary.write_bytes(buffer.getbuffer())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def load(self, path: Path, fingerprint: str) -> None:
         """Go on from a checkpoint, unless another recipe or other data wrote it."""
@@ -85,6 +94,7 @@ def train(
     Raises:
         ItemCodesError: the dataset has no codes.
         ArtifactError: `out` is in the way.
+        ModelError: the model cannot be written.
     """
     codes = dataset.require_codes()
     tokenizer = build_tokenizer(preset.prompt_text, codes.sizes)
@@ -109,10 +119,17 @@ def train(
             "history": run.history,
             "seed": seed,
         }
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        _save(model, tokenizer, folder)
         write_card(RecommenderCard(prompt, preset.prompt_text, facts, report), folder)
     return report
+
+
+def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    try:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except SafetensorError as error:  # its own kind of error even for a full disk
+        raise ModelError(f"cannot write the model into {folder.parent}: {error}. Free some space.") from error
 
 
 def dataset_facts(dataset: Dataset, folder: Path) -> dict[str, str]:

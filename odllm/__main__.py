@@ -62,7 +62,8 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _NOT_OURS:
             raise
-        _complain(f"{error.strerror}{f': {error.filename}' if error.filename else ''}")
+        where = f": {error.filename}" if error.filename else ""
+        _complain(f"{error.strerror}{where}. Make room there, or choose another folder.")
         sys.exit(2)
 
 

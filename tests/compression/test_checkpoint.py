@@ -3,10 +3,11 @@ import shutil
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM
 
-from compression.checkpoint import check_supported, load_model, save_model
+from compression.checkpoint import check_supported, load_model, save_model, write_tensors
 from compression.errors import CheckpointError, UnsupportedModelError
 from compression.lowrank import LowRankLinear, factored_linears, projection_names, replace_linear
 
@@ -187,3 +188,14 @@ def test_a_stored_head_that_repeats_the_embedding_is_accepted_and_one_that_diffe
 def test_position_tables_of_older_checkpoints_are_left_out(saved):
     change_tensors(saved, lambda t: t.update({"model.layers.0.self_attn.rotary_emb.inv_freq": torch.zeros(4)}))
     load_model(saved)
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_file(tmp_path, monkeypatch):
+    def full(_, path, **__):
+        path.write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("compression.checkpoint.save_file", full)
+    with pytest.raises(CheckpointError, match=r"No space left.*Free some space"):
+        write_tensors({"a": torch.ones(2)}, tmp_path / "a.safetensors")
+    assert list(tmp_path.iterdir()) == []

@@ -1,7 +1,10 @@
+import errno
+
 import msgspec
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from compression.checkpoint import load_model
 from lcrec.dataset import Dataset, Item, ItemCodes
@@ -122,3 +125,24 @@ def test_facts_name_the_data_by_hash(ring, tmp_path):
     save_dataset(ring, tmp_path / "data")
     facts = dataset_facts(ring, tmp_path / "data")
     assert facts["codes.json_sha256"] == sha256_file(tmp_path / "data" / "codes.json")
+
+
+def test_a_full_disk_leaves_no_half_checkpoint(ring, preset, tmp_path, monkeypatch):
+    def full(path, _):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(ring, preset, tmp_path / "model", facts=FACTS)
+    assert [path.name for path in tmp_path.rglob("*")] == ["model.partial"]
+
+
+def test_a_model_that_cannot_be_written_is_said(ring, preset, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", full)
+    with pytest.raises(ModelError, match="No space left"):
+        train(ring, msgspec.structs.replace(preset, epochs=1), tmp_path / "model", facts=FACTS)
+    assert not (tmp_path / "model").exists()
