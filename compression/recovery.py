@@ -43,7 +43,7 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     seconds: float | None = None
     max_steps: int | None = None
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup: float = 0.05
     weight_decay: float = 0.0
     temperature: float = 1.0
