@@ -70,27 +70,52 @@ def quality_against_size(variants: Sequence[Variant], baselines: Sequence[Baseli
         text_y = min([y - 5, *(other - 14 for other in taken[-1:])])
         taken.append(text_y)
         parts.append(label(axes.left + 6, text_y, baseline.name, class_="tick"))
-    for index, variant in enumerate(variants):
-        parts += _quality_point(axes, index, variant)
+    places = _apart([axes.x(variant.bundle_bytes / MIB) for variant in variants])
+    for index, (variant, x) in enumerate(zip(variants, places, strict=True)):
+        parts += _quality_point(axes, index, variant, x)
+    parts += _legend(axes, [variant.name for variant in variants])
     said = [f"{v.name}: {v.ndcg_10.value:.4f} at {v.bundle_bytes / MIB:.1f} MiB" for v in variants]
     said += [f"{b.name}: {b.ndcg_10.value:.4f}" for b in baselines]
     return frame("quality", "Quality against size", f"NDCG at 10. {'; '.join(said)}.", 276, parts)
 
 
-def _quality_point(axes: _Axes, index: int, variant: Variant) -> list[Markup]:
-    """Return dot, interval and name: names go below and above in turn, so that neighbours keep theirs apart."""
+def _apart(places: list[float], gap: float = 26.0) -> list[float]:
+    """Move neighbours that would stand on each other apart, evenly round where they belong; the order stays."""
+    order = sorted(range(len(places)), key=lambda i: (places[i], i))
+    groups: list[list[int]] = []
+    for i in order:
+        if groups and places[i] - places[groups[-1][-1]] < gap:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    moved = list(places)
+    for group in groups:
+        middle = sum(places[i] for i in group) / len(group)
+        for number, i in enumerate(group):
+            moved[i] = middle + gap * (number - (len(group) - 1) / 2)
+    return moved
+
+
+def _quality_point(axes: _Axes, index: int, variant: Variant, x: float) -> list[Markup]:
+    """Return dot and interval."""
     measure, style = variant.ndcg_10, colour(index)
-    x, y = axes.x(variant.bundle_bytes / MIB), axes.y(measure.value)
-    top, bottom, parts = y - 6, y + 6, []
+    y, parts = axes.y(measure.value), []
     if measure.low is not None and measure.high is not None:
         top, bottom = axes.y(measure.high), axes.y(measure.low)
         parts = [line(x, bottom, x, top, f"whisker {style}")]
         parts += [line(x - 5, end, x + 5, end, f"whisker {style}") for end in (bottom, top)]
-    parts.append(element("circle", cx=x, cy=y, r=6.0, class_=f"dot {style}"))
-    name_y = bottom + 17 if index % 2 == 0 else top - 8
-    half = 4 * len(variant.name)
-    name_x = min(max(x, axes.left + half), axes.right - half)
-    return [*parts, label(name_x, name_y, variant.name, anchor="middle", class_="name")]
+    return [*parts, element("circle", cx=x, cy=y, r=6.0, class_=f"dot {style}")]
+
+
+def _legend(axes: _Axes, names: Sequence[str]) -> list[Markup]:
+    """Return dots and names in a row at the top right, where no point can be: names beside points would collide."""
+    widths = [24 + 7.2 * len(name) for name in names]
+    x, parts = axes.right - sum(widths), []
+    for index, (name, width) in enumerate(zip(names, widths, strict=True)):
+        parts.append(element("circle", cx=x + 6, cy=14.0, r=5.0, class_=f"dot {colour(index)}"))
+        parts.append(label(x + 15, 18, name, class_="tick"))
+        x += width
+    return parts
 
 
 def time_distribution(variants: Sequence[Variant]) -> Markup:

@@ -55,13 +55,14 @@ def _print(chain: DemoFolder, result: dict[str, Any]) -> None:
         _row("time to top-k p90, ms", [one["time_to_top_k_ms"]["p90"] for one in variants], ".2f"),
         _row("peak memory, MiB", [one["peak_memory_bytes"] / 2**20 for one in variants], ".0f"),
     ]
-    print_table("", ["", "dense", "training-free", "compressed", "compressed ÷ dense"], rows)
-    popular = result["baselines"]["popularity"]
+    print_table("", ["", "dense", "training-free", "compressed", "ratio"], rows)
+    popular, last = (result["baselines"][name]["ndcg@10"] for name in ("popularity", "last item"))
     checked = result["verify"]
     example = worked_example(chain)
     lines = [
-        f"Popularity alone reaches NDCG@10 {popular['ndcg@10']:.4f}. "
-        f"{checked['identical_lists']} of {checked['histories']} lists identical to the model's.",
+        "ratio: compressed ÷ dense. "
+        f"Without a model, NDCG@10: popular films {popular:.4f}, what followed the last film {last:.4f}.",
+        f"{checked['identical_lists']} of {checked['histories']} lists of the compressed bundle are the model's own.",
         f"After {', '.join(example.history)}",
         f"→ {', '.join(example.lists[-1].titles[:5])} (what came next: {example.actual_next})",
         f"{result['seconds']:.0f} s in all. Report: {chain.report}",

@@ -168,3 +168,10 @@ def test_ticks_are_few_even_and_reach_the_highest(highest: float) -> None:
     assert found[0] == 0
     assert found[-1] >= highest * (1 - 1e-9)
     assert 3 <= len(found) <= 8
+
+
+def test_points_of_one_size_stand_apart_and_others_stay():
+    from mobile_bench.report.plots import _apart
+
+    assert _apart([100.0, 300.0]) == [100.0, 300.0]
+    assert _apart([300.0, 100.0, 102.0]) == [300.0, 88.0, 114.0]
