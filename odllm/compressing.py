@@ -114,7 +114,7 @@ def sequence_batches(
 def _distil(
     student: Any, dense: Path, dataset: Dataset, prompt: Prompt, seconds: float, seed: int, bar: Progress
 ) -> RecoveryReport:
-    """Distil on the training sequences; the best factors by validation NDCG@10 are kept."""
+    """Distil on the training sequences, unless the factors were better before, by validation NDCG@10."""
     split, catalog, codes = dataset.split(), dataset_catalog(dataset), dataset.require_codes().codes
 
     def validate(model: Any) -> float:
@@ -127,7 +127,8 @@ def _distil(
         student,
         load_model(dense),
         sequence_batches(dataset, prompt, RECOVERY_BATCH, seed),
-        RecoveryConfig(seconds=seconds, seed=seed),
+        # Validated at the start and the end only: in between it costs steps, and picks by noise.
+        RecoveryConfig(seconds=seconds, seed=seed, validations=1),
         code_token_ids=code_token_ids(prompt),
         validate=validate,
         progress=bar,
