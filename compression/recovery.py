@@ -1,7 +1,8 @@
 """Recovery: a short distillation of the factors from the dense model, apart from the training-free result.
 
 Only the low-rank factors learn (and the norms, if asked); everything else is as the compression left it. The
-student is pulled to the teacher's distribution over the next token, at every position that is not padding.
+student is pulled to the teacher's distribution over the next token, at every position that is not padding, and to
+the token that really came next.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from compression.errors import CalibrationError, ConfigError
 from compression.lowrank import factored_linears
 from odllm_artifact import Progress, silent
 
+IGNORED = -100
+"""The label of a position that has none, as torch's cross-entropy knows it."""
+
 
 class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a recovery.
@@ -32,7 +36,9 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         learning_rate: at its highest.
         warmup: fraction of the budget over which the learning rate rises; a cosine takes it down after.
         weight_decay: of AdamW.
-        temperature: softens both distributions.
+        label_weight: share of the cross-entropy of the token that came next; the rest is the divergence from the
+            teacher. Half and half recovered more NDCG than the divergence alone on three models (measured).
+        temperature: softens both distributions of the divergence.
         train_norms: let the norms learn too.
         validations: how often the validation is asked during the run, beside once before it.
         seed: of the order of the batches.
@@ -46,6 +52,7 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     learning_rate: float = 2e-3
     warmup: float = 0.05
     weight_decay: float = 0.0
+    label_weight: float = 0.5
     temperature: float = 1.0
     train_norms: bool = False
     validations: int = 4
@@ -61,6 +68,8 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigError(
                 f"validations is {self.validations}; expected at least 1. To go without, give no validate."
             )
+        if not 0 <= self.label_weight <= 1:
+            raise ConfigError(f"label_weight is {self.label_weight}; expected 0 to 1")
         if min(self.learning_rate, self.temperature) <= 0 or not 0 <= self.warmup < 1:
             raise ConfigError(
                 f"learning_rate {self.learning_rate}, temperature {self.temperature}, warmup {self.warmup}: "
@@ -144,7 +153,7 @@ def recover(
             if budget.spent(len(divergences)) >= 1:
                 break
             rate = config.learning_rate * _schedule(budget.spent(len(divergences)), config.warmup)
-            divergences.append(_step(student, teacher, batch, ids, config.temperature, optimizer, rate))
+            divergences.append(_step(student, teacher, batch, ids, config, optimizer, rate))
             tokens += batch.tokens
             progress(budget.spent(len(divergences)), 1.0, f"KL {divergences[-1]:.4f}")
     if best is not None:
@@ -197,25 +206,48 @@ def _step(
     teacher: Any,
     batch: CalibrationBatch,
     ids: torch.Tensor | None,
-    temperature: float,
+    config: RecoveryConfig,
     optimizer: torch.optim.Optimizer,
     rate: float,
 ) -> float:
+    """Take one step; return the divergence from the teacher before it."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     with torch.no_grad():
         target = _logits(teacher, batch, ids)
-    loss = divergence(_logits(student, batch, ids), target, temperature)
+    logits = _logits(student, batch, ids)
+    apart = divergence(logits, target, config.temperature)
+    loss = apart
+    if config.label_weight:
+        labels = next_tokens(batch, ids, student.config.vocab_size).to(logits.device)
+        if bool((labels != IGNORED).any()):
+            surprise = nn.functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED)
+            loss = (1 - config.label_weight) * apart + config.label_weight * surprise
     if not bool(torch.isfinite(loss)):
         raise CalibrationError(
-            f"the divergence from the dense model is {float(loss.detach())}. Lower the learning rate of the recovery, "
+            f"the divergence from the dense model is {float(apart.detach())}. Lower the learning rate of the recovery, "
             "or check both models for NaN weights."
         )
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
     optimizer.step()
-    return float(loss.detach())
+    return float(apart.detach())
+
+
+def next_tokens(batch: CalibrationBatch, ids: torch.Tensor | None, vocabulary: int) -> torch.Tensor:
+    """Return what came next at every position that is not padding, int64 `[rows]` as `_logits` orders them.
+
+    The value is the token's place in `ids` (the token itself where `ids` is None), `IGNORED` where nothing came next
+    or the token is not among `ids`.
+    """
+    real = batch.attention_mask.bool()
+    places = torch.full((vocabulary,), IGNORED)
+    known = torch.arange(vocabulary) if ids is None else ids.cpu()
+    places[known] = torch.arange(len(known))
+    following = torch.full(batch.input_ids.shape, IGNORED)
+    following[:, :-1] = torch.where(real[:, 1:].cpu(), places[batch.input_ids[:, 1:].cpu()], IGNORED)
+    return following[real.cpu()]
 
 
 def _logits(model: Any, batch: CalibrationBatch, ids: torch.Tensor | None) -> torch.Tensor:

@@ -4,10 +4,11 @@ import time
 import pytest
 import torch
 
+from compression.calibration import CalibrationBatch
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError, ConfigError
 from compression.pipeline import compress
-from compression.recovery import RecoveryConfig, divergence, recover
+from compression.recovery import IGNORED, RecoveryConfig, divergence, next_tokens, recover
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_divergence_is_torchs_kl_and_zero_for_equals():
 def test_recovery_lowers_the_divergence_and_moves_only_the_factors(pair, batches):
     student, teacher = pair
     before, teacher_before = weights(student), weights(teacher)
-    report = recover(student, teacher, batches, RecoveryConfig(max_steps=40, learning_rate=3e-3))
+    report = recover(student, teacher, batches, RecoveryConfig(max_steps=40, learning_rate=3e-3, label_weight=0.0))
     assert report.steps == 40
     assert report.tokens > 0
     assert report.kl_last < 0.7 * report.kl_first
@@ -70,7 +71,7 @@ def test_the_clock_ends_the_run(pair, batches):
 def test_divergence_over_codes_only_looks_at_them(pair, batches):
     student, teacher = pair
     ids = range(10, 30)
-    report = recover(student, teacher, batches, RecoveryConfig(max_steps=30), code_token_ids=ids)
+    report = recover(student, teacher, batches, RecoveryConfig(max_steps=30, label_weight=0.0), code_token_ids=ids)
     assert report.kl_last < report.kl_first
 
 
@@ -137,3 +138,35 @@ def test_a_divergence_that_is_not_finite_says_what_to_do(pair, batches):
 def test_options_that_make_no_sense_say_what_to_give(options, message):
     with pytest.raises(ConfigError, match=message):
         RecoveryConfig(**options)
+
+
+def test_labels_are_the_tokens_that_came_next_and_nothing_from_padding():
+    ids = torch.tensor([[5, 6, 7, 0], [0, 8, 5, 9]])
+    mask = torch.tensor([[1, 1, 1, 0], [0, 1, 1, 1]])
+    batch = CalibrationBatch(ids, mask)
+    assert next_tokens(batch, None, 10).tolist() == [6, 7, IGNORED, 5, 9, IGNORED]
+    assert next_tokens(batch, torch.tensor([9, 6]), 10).tolist() == [1, IGNORED, IGNORED, IGNORED, 0, IGNORED]
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1])
+def test_a_label_weight_outside_its_range_is_refused(weight):
+    with pytest.raises(ConfigError, match="label_weight"):
+        RecoveryConfig(max_steps=1, label_weight=weight)
+
+
+def test_labels_pull_towards_what_came_next(llama, batches):
+    """The same few sequences again and again: with labels alone they are learned, whatever the teacher says."""
+    few = batches[:1]
+
+    def surprise(model):
+        with torch.no_grad():
+            logits = model(input_ids=few[0].input_ids, attention_mask=few[0].attention_mask).logits
+        rows = logits[few[0].attention_mask.bool()]
+        labels = next_tokens(few[0], None, model.config.vocab_size)
+        return float(torch.nn.functional.cross_entropy(rows, labels, ignore_index=IGNORED))
+
+    teacher, student = llama, copy.deepcopy(llama)
+    compress(student, batches, CompressionConfig(keep_ratio=0.5))
+    before = surprise(student)
+    recover(student, teacher, few, RecoveryConfig(max_steps=40, label_weight=1.0, learning_rate=5e-3))
+    assert surprise(student) < 0.8 * before
