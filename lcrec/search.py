@@ -35,6 +35,8 @@ class SearchResult:
         codes: `[beams, levels]` int64 codes of the final beams; under the `levels` constraint some may be no item's.
         code_scores: `[beams]` float32.
         legal: `[beams]` whether a beam's code belongs to an item.
+        margin: smallest gap, over the levels, between the last beam that was kept and the first that was not.
+            Another program that adds in another order may choose otherwise where it is next to nothing.
     """
 
     rows: NDArray[np.int64]
@@ -42,6 +44,7 @@ class SearchResult:
     codes: NDArray[np.int64]
     code_scores: NDArray[np.float32]
     legal: NDArray[np.bool_]
+    margin: float
 
 
 @torch.inference_mode()
@@ -89,18 +92,23 @@ def search(
 
 @dataclass(frozen=True)
 class _Beams:
-    """The live ends of a search: `score [users, beams]`, trie `node` (or item rank) and `codes [users, beams, t]`."""
+    """The live ends of a search.
+
+    `score` and trie `node` (or code row) are `[users, beams]`, `codes [users, beams, t]`, `margin [users]`.
+    """
 
     score: Tensor
     node: Tensor
     codes: Tensor
+    margin: Tensor
 
     @classmethod
     def root(cls, users: int) -> _Beams:
         return cls(
-            torch.zeros(users, 1),
-            torch.zeros(users, 1, dtype=torch.long),
-            torch.zeros(users, 1, 0, dtype=torch.long),
+            score=torch.zeros(users, 1),
+            node=torch.zeros(users, 1, dtype=torch.long),
+            codes=torch.zeros(users, 1, 0, dtype=torch.long),
+            margin=torch.full((users,), torch.inf),
         )
 
 
@@ -185,14 +193,23 @@ def _expander(
         width = score.shape[2]
         # Stable: equal scores keep their order, which makes the oracle as deterministic as ONNX's TopK.
         ranked, index = score.flatten(1).sort(dim=1, descending=True, stable=True)
+        margin = torch.minimum(beams.margin, _margin(ranked, keep))
         ranked, index = ranked[:, :keep], index[:, :keep]
         parent = index // width
         code_row = code_row.flatten(1).gather(1, index)
         codes = beams.codes.gather(1, parent[..., None].expand(-1, -1, level))
         codes = torch.cat([codes, (code_row - offsets[level])[..., None]], dim=2)
-        return _Beams(ranked, node.flatten(1).gather(1, index), codes), parent, code_row
+        return _Beams(ranked, node.flatten(1).gather(1, index), codes, margin), parent, code_row
 
     return expand
+
+
+def _margin(ranked: Tensor, keep: int) -> Tensor:
+    """Return `[users]` how far the first dropped score lies below the last kept one; infinite if none is dropped."""
+    if ranked.shape[1] <= keep:
+        return torch.full((len(ranked),), torch.inf)
+    gap = ranked[:, keep - 1] - ranked[:, keep]
+    return gap.nan_to_num(nan=torch.inf)  # both dead: nothing was dropped
 
 
 def _live_items(catalog: Catalog, blocked: Sequence[Sequence[int]] | None, users: int) -> Tensor:
@@ -225,6 +242,7 @@ def _collect_trie(
                 codes=beams.codes[user].numpy()[alive],
                 code_scores=scores,
                 legal=np.ones(len(leaves), dtype=bool),
+                margin=float(beams.margin[user]),
             )
         )
     return results
@@ -236,7 +254,8 @@ def _collect_levels(beams: _Beams, catalog: Catalog) -> list[SearchResult]:
     for row, codes in enumerate((catalog.item_code_rows - catalog.level_offsets).tolist()):
         items_of.setdefault(tuple(codes), []).append(row)
     results = []
-    for codes, scores in zip(beams.codes.numpy(), beams.score.numpy(), strict=True):
+    margins = beams.margin.tolist()
+    for codes, scores, margin in zip(beams.codes.numpy(), beams.score.numpy(), margins, strict=True):
         found = [items_of.get(tuple(code), []) for code in codes.tolist()]
         results.append(
             SearchResult(
@@ -245,6 +264,7 @@ def _collect_levels(beams: _Beams, catalog: Catalog) -> list[SearchResult]:
                 codes=codes,
                 code_scores=scores,
                 legal=np.array([bool(rows) for rows in found]),
+                margin=margin,
             )
         )
     return results

@@ -95,6 +95,12 @@ def test_lists_and_scores_equal_transformers_beam_search(model, prompts, catalog
         np.testing.assert_allclose(result.code_scores, output.sequences_scores.numpy(), atol=1e-4)
 
 
+def test_the_margin_is_the_gap_at_the_edge_of_the_beams(model, prompts, catalog):
+    narrow = search(model, prompts, catalog, FIRST, num_beams=4)
+    assert all(0 <= result.margin < 10 for result in narrow)
+    assert all(result.margin == np.inf for result in search(model, prompts, catalog, FIRST, num_beams=64))
+
+
 def test_one_user_gets_the_same_list_alone_and_in_a_batch(model, prompts, catalog):
     together = search(model, prompts, catalog, FIRST, num_beams=8)
     for prompt, expected in zip(prompts, together, strict=True):

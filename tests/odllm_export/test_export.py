@@ -3,12 +3,13 @@ import json
 import numpy as np
 import pytest
 
+from lcrec.search import SearchResult
 from odllm_artifact import read_json, sha256_file, sha256_folder, write_json
 from odllm_export import bundle
 from odllm_export.errors import BundleError, ExportError, HistoryError, VerificationError
 from odllm_export.export import export_bundle, sample_histories
 from odllm_export.runtime import Recommender
-from odllm_export.verify import dataset_cases, random_cases, require_verified, verify_bundle
+from odllm_export.verify import dataset_cases, difference, random_cases, require_verified, verify_bundle
 
 
 @pytest.fixture
@@ -94,6 +95,30 @@ def test_verification_names_the_first_difference(recommender, exported):
     with pytest.raises(VerificationError, match=r"3 of 3 lists differ.*score") as caught:
         require_verified(found)
     assert caught.value.exit_code == 3
+
+
+def a_result(rows, scores, margin=1.0):
+    rows, scores = np.array(rows), np.array(scores, np.float32)
+    return SearchResult(rows, scores, np.zeros((len(rows), 1), int), scores, np.ones(len(rows), bool), margin)
+
+
+@pytest.mark.parametrize(
+    ("rows", "scores", "margin", "message"),
+    [
+        ([4, 7, 9], [-1.0, -2.0, -3.0], 1.0, None),
+        ([4, 9, 7], [-1.0, -2.0, -3.0], 1.0, "item row"),
+        ([4, 7], [-1.0, -2.0], 1.0, "2 items instead of 3"),
+        ([4, 7, 8], [-1.0, -2.0, -3.0], 1.0, None),  # level with the end: a tie with what was cut off
+        ([4, 7, 8], [-1.0, -2.0, -2.5], 1.0, "at position 3"),
+        ([4, 7, 8], [-1.0, -2.0, -2.5], 1e-6, None),  # the search met a tie at its edge
+        ([4, 7, 8], [-1.0, -2.2, -2.5], 1e-6, "item row 7"),  # which excuses no wrong score
+    ],
+)
+def test_what_counts_as_a_difference(rows, scores, margin, message):
+    expected = a_result([4, 7, 9], [-1.0, -2.0, -3.0], margin)
+    found = difference(np.array(rows), np.array(scores, np.float32), expected)
+    assert (found is None) == (message is None)
+    assert message is None or message in found
 
 
 def test_verification_refuses_another_model(recommender, make_model_folder):
