@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from lcrec.dataset import Dataset
 from lcrec.errors import SearchError
 from lcrec.evaluate import (
-    Evaluation,
     Ranker,
     Ranking,
     dataset_catalog,
@@ -80,15 +79,6 @@ def split_users(
         return histories, targets
     chosen = np.sort(np.random.default_rng(0).choice(len(histories), users, replace=False))
     return [histories[user] for user in chosen], targets[chosen]
-
-
-def evaluate_model(
-    model: Any, prompt: Any, dataset: Dataset, *, split: str = "test", scoring: str = "codes"
-) -> Evaluation:
-    """Return the evaluation of a loaded model over all users."""
-    histories, targets = split_users(dataset, split)
-    ranker = model_ranker(model, prompt, dataset_catalog(dataset), scoring=scoring)  # type: ignore[arg-type]
-    return evaluate_ranker(ranker, histories, targets, dataset.require_codes().codes)
 
 
 def _ranker(
