@@ -24,6 +24,15 @@ def test_what_the_builder_makes_is_a_trie(small, make_catalog):
     check_trie(make_catalog(items=200).block(range(0, 200, 3)))
 
 
+def test_showing_only_some_items_blocks_the_others(make_catalog):
+    catalog = make_catalog()
+    mask = np.arange(catalog.items) % 3 > 0
+    some = catalog.show_only(mask)
+    check_trie(some)
+    np.testing.assert_array_equal(some.shown, mask)
+    np.testing.assert_array_equal(some.live_items, catalog.block(np.flatnonzero(~mask)).live_items)
+
+
 @pytest.mark.parametrize(
     ("array", "place", "value", "message"),
     [
