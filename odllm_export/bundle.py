@@ -5,8 +5,8 @@ Light on purpose: this module is what the benchmark and the runtime read, withou
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import TypedDict
 
 import msgspec
 
@@ -172,18 +172,24 @@ def bundle_bytes(folder: Path, manifest: Manifest) -> int:
     return sum(fact.bytes for fact in manifest.files.values()) + (folder / MANIFEST).stat().st_size
 
 
-def read_items(folder: Path) -> list[dict[str, str]]:
+class ItemRow(TypedDict):
+    """One line of the item table."""
+
+    id: str
+    title: str
+
+
+def read_items(folder: Path) -> list[ItemRow]:
     """Return the item table, `{"id", "title"}` by row.
 
     Raises:
         BundleError: a line is not an item; the message names it.
     """
-    items = []
-    with (folder / ITEMS).open(encoding="utf-8") as file:
+    items, decoder = [], msgspec.json.Decoder(ItemRow)
+    with (folder / ITEMS).open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                item = json.loads(line)
-                items.append({"id": str(item["id"]), "title": str(item["title"])})
-            except (ValueError, KeyError, TypeError) as error:
+                items.append(decoder.decode(line))
+            except msgspec.DecodeError as error:
                 raise BundleError(f"{folder / ITEMS}, line {number}, is not an item: {line[:80]!r}") from error
     return items

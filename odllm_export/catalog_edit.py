@@ -83,7 +83,8 @@ def add_items(
     """
     recommender, old = _open(folder, progress)
     placed = place_items(recommender, new)
-    items = [*recommender.items, *({"id": one.id, "title": one.title} for one in placed)]
+    new_rows = [bundle.ItemRow(id=one.id, title=one.title) for one in placed]
+    items = [*recommender.items, *new_rows]
     codes = np.concatenate([old.codes, np.array([one.codes for one in placed], dtype=np.int32)])
     catalog = build_catalog(codes, old.code_sizes, [item["id"] for item in items])
     catalog = catalog.show_only(np.append(old.shown, np.ones(len(placed), dtype=bool)))
@@ -171,7 +172,7 @@ class _Change:
 
     counts: dict[str, int]
     catalog: Catalog
-    items: list[dict[str, str]]
+    items: list[bundle.ItemRow]
     table: bytes | None = None
     placed: list[PlacedItem] = field(default_factory=list)
 

@@ -17,6 +17,7 @@ from lcrec.prompt import Prompt, RecommenderCard, read_card
 from lcrec.search import Scoring
 from odllm_artifact import Progress, read_json, silent, write_folder, write_json
 from odllm_export import bundle
+from odllm_export.catalog_edit import catalog_memory_bytes
 from odllm_export.errors import ExportError
 from odllm_export.family import Decoder, read_decoder
 from odllm_export.golden import bundle_lists, golden_file, sample_histories
@@ -111,7 +112,7 @@ def export_bundle(
         write_catalog(catalog, folder / bundle.CATALOG)
         _write_items(dataset, folder / bundle.ITEMS)
         progress(2, 4, "catalogue written")
-        manifest = _manifest(model_folder, folder, dataset, card, decoder, options, search_facts)
+        manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, options, search_facts)
         bundle.write_manifest(manifest, folder)
         histories = sample_histories(dataset, options.golden)
         if precision.exact:
@@ -160,6 +161,7 @@ def _manifest(
     model_folder: Path,
     folder: Path,
     dataset: Dataset,
+    catalog: Catalog,
     card: RecommenderCard,
     decoder: Decoder,
     options: ExportOptions,
@@ -198,7 +200,8 @@ def _manifest(
             prepack=prepack,
         ),
         items=len(dataset.items),
-        expected_peak_memory_bytes=expected_peak_memory(decoder, prompt, how, weight_bytes, prepack=prepack),
+        expected_peak_memory_bytes=expected_peak_memory(decoder, prompt, how, weight_bytes, prepack=prepack)
+        + catalog_memory_bytes(catalog, (folder / bundle.ITEMS).stat().st_size),
         provenance={
             "checkpoint_sha256": checkpoint_hash(model_folder),
             **{f"dataset_{key}": value for key, value in card.dataset.items()},

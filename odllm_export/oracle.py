@@ -19,7 +19,7 @@ def model_results(
 
     One history at a time, as the graph runs them: a padded batch is faster, but adds in another order.
     """
-    model, item_codes = load_model(model_folder), catalog.item_code_rows - catalog.level_offsets
+    model, item_codes = load_model(model_folder), catalog.codes
     for history, blocked in cases:
         yield from search(
             model,

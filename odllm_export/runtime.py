@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from lcrec.catalog import Catalog, hash_item_ids, read_catalog
-from odllm_export.bundle import CATALOG, GRAPH, Manifest, check_files, read_items, read_manifest
+from odllm_export.bundle import CATALOG, GRAPH, ItemRow, Manifest, check_files, read_items, read_manifest
 from odllm_export.errors import BundleError, HistoryError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider"}
 """Execution providers by the name that the command line uses."""
+
+_COMPARABLE = 50_000
 
 Ranked = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Item rows and their scores, best first."""
@@ -78,7 +80,7 @@ class Recommender:
         self,
         manifest: Manifest,
         catalog: Catalog,
-        items: list[dict[str, str]],
+        items: list[ItemRow],
         inference: onnxruntime.InferenceSession,
     ) -> None:
         self.manifest = manifest
@@ -157,7 +159,8 @@ class Recommender:
         """
         for item in item_ids:
             if item not in self._rows:
-                near = difflib.get_close_matches(item, self._rows, n=3)
+                # Comparing with every id takes seconds where there are a million.
+                near = difflib.get_close_matches(item, self._rows, n=3) if len(self._rows) <= _COMPARABLE else []
                 hint = f" Did you mean {', '.join(near)}?" if near else ""
                 raise HistoryError(f"item {item!r} is not in this bundle's {len(self.items)} items.{hint}")
         return np.array([self._rows[item] for item in item_ids], dtype=np.int64)
@@ -292,7 +295,7 @@ def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntim
         raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {graph}: {error}") from error
 
 
-def read_catalog_and_items(folder: Path, manifest: Manifest) -> tuple[Catalog, list[dict[str, str]]]:
+def read_catalog_and_items(folder: Path, manifest: Manifest) -> tuple[Catalog, list[ItemRow]]:
     """Read the catalogue and the item table, and check that they, the prompt and the head belong together.
 
     Raises:

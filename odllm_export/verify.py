@@ -20,7 +20,7 @@ from odllm_export.precision import find_precision
 from odllm_export.runtime import Recommender
 from odllm_export.tensors import checkpoint_hash
 
-MIN_OVERLAP = 0.8
+MIN_OVERLAP = 0.6
 """Share of the model's items that a rounded bundle must return; a wrong graph would return next to none."""
 
 

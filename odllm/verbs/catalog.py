@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from odllm.console import out as console_out
 from odllm.console import print_json, print_table, progress_bar, say
@@ -42,7 +41,7 @@ def list_items(
 
         print_json(msgspec.to_builtins(listing))
         return
-    rows = [[escape(one.id), escape(one.title), " ".join(map(str, one.codes)), one.state] for one in listing.shown]
+    rows = [[one.id, one.title, " ".join(map(str, one.codes)), one.state] for one in listing.shown]
     print_table(f"{len(rows):,} of {listing.matching:,} items", ["id", "title", "codes", "state"], rows)
     console_out.print(
         f"{listing.items:,} items, {listing.live:,} live, {listing.blocked:,} blocked; "
@@ -81,7 +80,7 @@ def add(
         for one in change.placed[:20]:
             near = "" if one.nearness is None else f", nearness of the titles {one.nearness:.2f}"
             origin = "given" if one.like is None else f"those of {one.like} ({one.like_title}){near}"
-            say(escape(f"{one.id}: codes {','.join(map(str, one.codes))}, {origin}"))
+            say(f"{one.id}: codes {','.join(map(str, one.codes))}, {origin}")
         if len(change.placed) > 20:
             say(f"… and {len(change.placed) - 20:,} more")
     _print_change(change, json)
@@ -159,7 +158,7 @@ def _print_change(change: CatalogChange, json: bool) -> None:
         return
     done = ", ".join(f"{number:,} {word}" for word, number in change.counts.items())
     golden = f"; {change.golden_cases} golden lists computed again by the graph" if change.golden_cases else ""
-    say(escape(f"{change.folder}: {done}; now {change.items:,} items, {change.live_items:,} live{golden}"))
+    say(f"{change.folder}: {done}; now {change.items:,} items, {change.live_items:,} live{golden}")
 
 
 def _read_ids(path: Path) -> list[str]:

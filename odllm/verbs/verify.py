@@ -20,7 +20,7 @@ def verify(
     histories: Annotated[int, typer.Option(min=1, help="How many histories to compare.")] = 200,
     min_overlap: Annotated[
         float, typer.Option(min=0, max=1, help="What a rounded bundle's lists must share with the model's.")
-    ] = 0.8,
+    ] = 0.6,
     seed: Seed = 0,
     threads: Threads = 1,
     json: Json = False,
