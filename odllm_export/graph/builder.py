@@ -64,11 +64,11 @@ class GraphBuilder:
     """Nodes of one graph, or of a loop's body, which sees the names of the graph around it.
 
     Attributes:
-        weights: where `weight` streams tensors to.
+        weights: where `weight` streams tensors to; None keeps them in the graph itself.
         outer: the graph around a body; constants and weights are kept there.
     """
 
-    weights: WeightFile
+    weights: WeightFile | None = None
     outer: GraphBuilder | None = None
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     initializers: list[TensorProto] = field(default_factory=list)
@@ -103,10 +103,11 @@ class GraphBuilder:
         return self._constants[key]
 
     def weight(self, name: str, value: NDArray[Any]) -> str:
-        """Stream a tensor to the external data file and return its name."""
+        """Stream a tensor to the external data file, if there is one, and return its name."""
         if self.outer is not None:
             return self.outer.weight(name, value)
-        self.initializers.append(self.weights.add(name, value))
+        keep = onnx.numpy_helper.from_array(value, name) if self.weights is None else self.weights.add(name, value)
+        self.initializers.append(keep)
         return name
 
     def body(self) -> GraphBuilder:
