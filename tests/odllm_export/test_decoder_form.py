@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from decoder_session import DecoderSession
+from onnx_decoding import DecoderSession
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from compression.checkpoint import load_model
@@ -49,7 +49,7 @@ MODELS = {
 def both(request, make_model_folder, tmp_path):
     folder, _ = make_model_folder(**request.param)
     export_decoder(folder, tmp_path / "decoder", max_positions=64)
-    return load_model(folder), DecoderSession(tmp_path / "decoder")
+    return load_model(folder), DecoderSession(tmp_path / "decoder" / "model.onnx")
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_several_tokens_over_the_cache_see_one_another_causally(both):
 
 
 def test_names_types_and_axes_are_those_of_optimum(exported):
-    session = DecoderSession(exported[1]).session
+    session = DecoderSession(exported[1] / "model.onnx").session
     inputs = {i.name: (i.type, i.shape) for i in session.get_inputs()}
     outputs = {o.name: (o.type, o.shape) for o in session.get_outputs()}
     new, past, both = "sequence_length", "past_sequence_length", "past_sequence_length + sequence_length"
@@ -158,7 +158,7 @@ def test_a_model_without_generation_settings_gets_its_special_tokens(make_model_
 
 
 def test_positions_beyond_the_tables_are_refused_by_the_runtime(exported):
-    session = DecoderSession(exported[1])
+    session = DecoderSession(exported[1] / "model.onnx")
     for length in range(1, 33):
         session(np.ones((1, 1), np.int64), np.ones((1, length), np.int64))
     with pytest.raises(runtime_errors.InvalidArgument, match=r"32 at index 0 is out of range"):
