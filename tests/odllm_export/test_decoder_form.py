@@ -6,9 +6,9 @@ import pytest
 import torch
 from onnx_decoding import DecoderSession
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
+from random_models import factor, randomise_biases
 
 from compression.checkpoint import load_model
-from compression.lowrank import LowRankLinear, projection_names, replace_linear
 from odllm_artifact import ArtifactError, read_json, sha256_file, write_json
 from odllm_export.decoder_form import export_decoder
 from odllm_export.errors import ExportError, TensorError
@@ -16,29 +16,12 @@ from odllm_export.errors import ExportError, TensorError
 VOCABULARY = 25
 
 
-def factor(keep_every=1):
-    """Replace projections by random factors; `keep_every` 2 leaves every other one dense."""
-
-    def change(model):
-        torch.manual_seed(3)
-        for number, name in enumerate(projection_names(model)):
-            if number % keep_every:
-                continue
-            dense = model.get_submodule(name)
-            layer = LowRankLinear(dense.in_features, dense.out_features, 3 + number % 5, bias=dense.bias is not None)
-            for parameter in layer.parameters():
-                torch.nn.init.normal_(parameter, std=0.4)
-            replace_linear(model, name, layer)
-
-    return change
-
-
 MODELS = {
     "tied": {},
     "untied": {"tie_word_embeddings": False},
     "multi-head": {"num_key_value_heads": 4},
     "one-layer": {"num_hidden_layers": 1, "num_key_value_heads": 1},
-    "biases": {"attention_bias": True, "mlp_bias": True},
+    "biases": {"change": randomise_biases, "attention_bias": True, "mlp_bias": True},
     "head-size": {"head_dim": 12, "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}},
     "factored": {"change": factor()},
     "mixed": {"change": factor(2), "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": False},
