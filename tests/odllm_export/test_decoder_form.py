@@ -63,6 +63,21 @@ def test_logits_of_a_batch_with_left_padding(both):
     np.testing.assert_allclose(logits[mask == 1], torch_logits(model, ids, mask)[mask == 1], atol=1e-4)
 
 
+def test_every_row_sees_what_lies_before_it_without_padding_and_always_itself(exported):
+    """A padded row that sees nothing at all is not a number in some runtimes."""
+    path = exported[1] / "model.onnx"
+    model = onnx.load(path, load_external_data=False)
+    (mask_name,) = {node.input[3] for node in model.graph.node if node.op_type == "Attention"}
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(mask_name))
+    onnx.save(model, path)
+    session, (ids, mask) = DecoderSession(path), left_padded([9, 4, 6])
+    session(ids[:, :3], mask[:, :3])
+    (seen,) = session.run([mask_name], ids[:, 3:], mask)
+    rows, keys = np.arange(3, 9)[:, None], np.arange(9)
+    expected = ((keys <= rows) & (mask[:, None, None] == 1)) | (keys == rows)
+    np.testing.assert_array_equal(seen, expected)
+
+
 def test_logits_token_by_token_over_the_cache(both):
     model, session = both
     ids, mask = left_padded([9, 5, 6], seed=1)

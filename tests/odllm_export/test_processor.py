@@ -234,6 +234,7 @@ def test_decoders_of_many_kinds(make_processor, make_catalog, tmp_path, decoder,
     model = spliced(decoder, onnx.load(tmp_path / "processor.onnx"))
     onnx.checker.check_model(model, full_check=True)
     assert model.opset_import[0].version == decoder.opset_import[0].version
+    assert model.ir_version >= 8
     onnx.save(model, tmp_path / "spliced.onnx")
     states, logits = every_state(catalog)
     logits = logits.astype(given)
