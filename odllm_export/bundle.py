@@ -14,7 +14,7 @@ from lcrec.prompt import Prompt
 from odllm_artifact import read_json, sha256_file, write_json
 from odllm_export.errors import BundleError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 GRAPH = "recommend.onnx"
 WEIGHTS = "recommend.onnx.data"
@@ -65,12 +65,14 @@ class SearchFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         top_k: items returned unless a call asks for fewer or more (at most `num_beams`).
         constraint: `trie`.
         scoring: `vocab` (log-softmax over the whole vocabulary) or `codes` (over a node's live children).
+        ahead: the most children of all beams that are run in one pass with their parents.
     """
 
     num_beams: int
     top_k: int
     constraint: str
     scoring: str
+    ahead: int
 
 
 class GraphFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,12 +83,18 @@ class GraphFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         opset: of the standard ONNX domain.
         onnxruntime: oldest version of ONNX Runtime that runs it.
         embedding_rows: token id of each row that is left of the embedding; empty if none was pruned.
+        kv_cache: `[layers, 2, kv_heads, head_size]`: the sizes of the cache's axes but the tokens'.
+        prefix_tokens: tokens of the prompt's prefix whose keys and values are stored in the graph.
+        prepack: whether the runtime should repack the weights at load: faster, but a second copy in memory.
     """
 
     form: str
     opset: int
     onnxruntime: str
     embedding_rows: list[int]
+    kv_cache: list[int]
+    prefix_tokens: int
+    prepack: bool
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -38,20 +38,13 @@ class ExportFacts(msgspec.Struct, frozen=True):
 def export(model: Path, out: Path, scoring: str, shape_name: str, histories: int) -> ExportFacts:
     """Export a benchmark model and return what it took."""
     from odllm_export.bundle import WEIGHTS
-    from odllm_export.export import export_bundle
+    from odllm_export.export import ExportOptions, export_bundle
 
     shape = find_shape(shape_name)
     dataset = Workload(shape, histories).dataset
     before, started, cpu_started = resident_memory().total, time.perf_counter(), time.process_time()
-    export_bundle(
-        model,
-        dataset,
-        out,
-        num_beams=shape.num_beams,
-        top_k=shape.top_k,
-        scoring=scoring,  # type: ignore[arg-type]
-        overwrite=True,
-    )
+    options = ExportOptions(num_beams=shape.num_beams, top_k=shape.top_k, scoring=scoring)  # type: ignore[arg-type]
+    export_bundle(model, dataset, out, options, overwrite=True)
     return ExportFacts(
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu_started,

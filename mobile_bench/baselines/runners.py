@@ -92,7 +92,7 @@ class BundleRunner:
     def __init__(self, bundle: Path, histories: list[list[int]]) -> None:
         from odllm_export.runtime import Recommender
 
-        self.recommender = Recommender.open(bundle, threads=1)
+        self.recommender = Recommender.open(bundle)
         self.histories = [np.asarray(history, np.int64) for history in histories]
 
     def ranked(self, number: int) -> Ranked:

@@ -22,9 +22,9 @@ def recommend(
     json: Json = False,
 ) -> None:
     """Return the best next items for a history; items of the history itself are left out."""
-    from odllm_export.runtime import Recommender
+    from odllm_export.runtime import Options, Recommender
 
-    recommender = Recommender.open(bundle, threads=threads)
+    recommender = Recommender.open(bundle, Options(threads=threads))
     seen, blocked = _ids(history), _ids(block)
     started = time.perf_counter()
     found = recommender.recommend(seen, top_k=top_k, blocked={*blocked, *(() if include_seen else seen)})

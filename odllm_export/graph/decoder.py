@@ -8,12 +8,14 @@ brings an empty cache. Logits are those of every token and of the whole vocabula
 from __future__ import annotations
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from odllm_export.family import Decoder
-from odllm_export.graph.blocks import Rows, apply_block, load_block, rms_norm
-from odllm_export.graph.builder import IR_VERSION, OPSET, GraphBuilder, WeightFile, value_info
-from odllm_export.graph.recommender import EMBEDDING, HEAD, NORM
+from odllm_export.graph.blocks import Rows, apply_block, rms_norm
+from odllm_export.graph.builder import GraphBuilder, WeightFile, value_info
+from odllm_export.graph.storage import storage_for
+from odllm_export.graph.weights import HEAD, Vocabulary, Weights, finish_model, load_weights
+from odllm_export.precision import Precision
 from odllm_export.tensors import ModelTensors
 
 BATCH, NEW, PAST = "batch_size", "sequence_length", "past_sequence_length"
@@ -22,7 +24,7 @@ ALL = f"{PAST} + {NEW}"
 
 
 def build_decoder(
-    decoder: Decoder, tensors: ModelTensors, max_positions: int, weights_file: WeightFile
+    decoder: Decoder, tensors: ModelTensors, precision: Precision, max_positions: int, weights_file: WeightFile
 ) -> onnx.ModelProto:
     """Build the graph, streaming the weights to `weights_file`.
 
@@ -33,38 +35,28 @@ def build_decoder(
     Args:
         decoder: shape.
         tensors: the checkpoint, dense or factored.
+        precision: how the weights are stored.
         max_positions: rows of the rotary tables; `position_ids` lie below it.
         weights_file: external data.
 
     Raises:
         TensorError: a tensor is missing, left over, misshapen or not finite.
     """
-    graph = GraphBuilder(weights_file)
-    table = (decoder.vocabulary, decoder.hidden)
-    embedding = graph.weight(EMBEDDING, tensors.take(EMBEDDING, table))
-    cosines, sines = decoder.rotary_caches(max_positions)
-    rotary = (graph.weight("rotary.cosines", cosines), graph.weight("rotary.sines", sines))
-
-    rows = Rows(positions="position_ids", mask=_visible(graph))
-    x = graph.op("Gather", embedding, "input_ids", axis=0)  # [batch, new, hidden]
-    present: dict[str, str] = {}
-    for index in range(decoder.layers):
-        block = load_block(graph, tensors, decoder, index, all_rows=True)
-        past = (f"past_key_values.{index}.key", f"past_key_values.{index}.value")
-        x, keys, values = apply_block(graph, block, decoder, rotary, x, rows, past)
-        present |= {f"present.{index}.key": keys, f"present.{index}.value": values}
-    x = rms_norm(graph, x, graph.weight(NORM, tensors.take(NORM, (decoder.hidden,))), decoder)
-    head = embedding if decoder.tied else graph.weight(HEAD, tensors.take(HEAD, table))
+    graph, storage = GraphBuilder(weights_file), storage_for(precision)
+    everything = Vocabulary((), 0)
+    weights = load_weights(graph, tensors, decoder, everything, storage, positions=max_positions, all_rows=True)
     tensors.check_all_taken(may_remain=frozenset({HEAD}) if decoder.tied else frozenset())
 
-    for name, value in {"logits": _logits(graph, x, head, decoder), **present}.items():
-        graph.nodes.append(helper.make_node("Identity", [value], [name], name=name))
-    return helper.make_model(
-        graph.graph("decoder", _inputs(decoder), _outputs(decoder)),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="odllm",
-    )
+    rows = Rows(positions="position_ids", mask=_visible(graph))
+    x = storage.lookup(graph, graph.flat("input_ids"), weights.embedding)  # [1, batch · new, hidden]
+    x = _batched(graph, x, decoder.hidden)  # [batch, new, hidden]
+    for index, block in enumerate(weights.blocks):
+        past = (f"past_key_values.{index}.key", f"past_key_values.{index}.value")
+        x, keys, values = apply_block(graph, storage, block, decoder, weights.rotary, x, rows, past)
+        graph.emit(keys, f"present.{index}.key")
+        graph.emit(values, f"present.{index}.value")
+    graph.emit(_logits(graph, weights, rms_norm(graph, x, weights.norm, decoder), decoder), "logits")
+    return finish_model(graph.graph("decoder", _inputs(decoder), _outputs(decoder)))
 
 
 def _visible(graph: GraphBuilder) -> str:
@@ -74,19 +66,22 @@ def _visible(graph: GraphBuilder) -> str:
     """
     new, both = graph.size("input_ids", 1), graph.size("attention_mask", 1)
     keys = graph.range(graph.scalar(both))  # [past + new]
-    itself = graph.op("Unsqueeze", graph.last(keys, new, axis=0), graph.constant([1]))  # [new, 1]
+    itself = graph.column(graph.last(keys, new, axis=0))  # [new, 1]
     causal = graph.op("LessOrEqual", keys, itself)  # [new, past + new]
     real = graph.op("Cast", graph.op("Unsqueeze", "attention_mask", graph.constant([1, 2])), to=TensorProto.BOOL)
     seen = graph.op("And", real, causal)  # [batch, 1, new, past + new]
     return graph.op("Or", seen, graph.op("Equal", keys, itself))
 
 
-def _logits(graph: GraphBuilder, x: str, head: str, decoder: Decoder) -> str:
-    """Return `[batch, new, vocabulary]`: a Gemm over all rows, because it reads the tied embedding as it lies."""
+def _batched(graph: GraphBuilder, x: str, width: int) -> str:
+    """Return `[batch, new, width]` of rows one behind another."""
+    return graph.op("Reshape", x, graph.op("Concat", graph.op("Shape", "input_ids"), graph.constant([width]), axis=0))
+
+
+def _logits(graph: GraphBuilder, weights: Weights, x: str, decoder: Decoder) -> str:
+    """Return `[batch, new, vocabulary]`."""
     rows = graph.op("Reshape", x, graph.constant([-1, decoder.hidden]))
-    logits = graph.op("Gemm", rows, head, transB=1)
-    shape = graph.op("Concat", graph.op("Shape", "input_ids"), graph.constant([decoder.vocabulary]), axis=0)
-    return graph.op("Reshape", logits, shape)
+    return _batched(graph, weights.storage.project(graph, rows, weights.head), decoder.vocabulary)
 
 
 def _inputs(decoder: Decoder) -> list[onnx.ValueInfoProto]:

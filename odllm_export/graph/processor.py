@@ -18,7 +18,7 @@ from odllm_export.graph import trie
 from odllm_export.graph.builder import GraphBuilder, value_info
 
 OPSET = 18
-"""First opset in which ReduceLogSumExp takes its axes, and ScatterElements a maximum, as the graph needs them. Its
+"""First opset in which the reductions take their axes, and ScatterElements a maximum, as the graph needs them. Its
 operators mean the same in every later one (tested), so that it can go behind newer decoders as it is."""
 
 IR_VERSION = 8
@@ -59,11 +59,11 @@ def build_processor(catalog: Catalog, rules: Rules, *, embed: bool) -> onnx.Mode
         rules: what may be written, and how it is scored.
         embed: keep the arrays in the graph instead of taking them as inputs.
     """
-    graph = GraphBuilder()
+    graph = _new_graph()
     inputs = _catalog(graph, catalog, embed)
     found, terminal = _children(graph)
     tokens = _tokens(graph, found, rules)
-    score = trie.code_scores(graph, found, "logits", rules.first_code_token, rules.scoring)
+    score = _log_probabilities(graph, found.legal, tokens, rules)
     state = graph.op("Where", found.legal, found.nodes, graph.constant(DEAD, np.int32))
     if rules.end_token is not None:
         tokens, score, state = _with_end(graph, rules, rules.end_token, terminal, (tokens, score, state))
@@ -86,15 +86,19 @@ def build_advance(catalog: Catalog, rules: Rules, *, embed: bool) -> onnx.ModelP
     Inputs: `state` `[batch]` int32, `token` `[batch]` int64, and without `embed` the catalogue's arrays.
     Output: `next_state` `[batch]` int32, DEAD behind any token that the state does not allow.
     """
-    graph = GraphBuilder()
+    graph = _new_graph()
     inputs = _catalog(graph, catalog, embed)
     found, _ = _children(graph)
-    written = graph.op("Equal", _tokens(graph, found, rules), graph.op("Unsqueeze", "token", graph.constant([1])))
+    written = graph.op("Equal", _tokens(graph, found, rules), graph.column("token"))
     node = graph.op("Where", graph.op("And", written, found.legal), found.nodes, graph.constant(DEAD, np.int32))
     after = graph.op("ReduceMax", node, graph.constant([1]), keepdims=0)
     token = value_info("token", TensorProto.INT64, [BATCH])
     outputs = [_result(graph, "next_state", after, TensorProto.INT32)]
     return _model(graph, "advance_state", [token, *inputs], outputs)
+
+
+def _new_graph() -> GraphBuilder:
+    return GraphBuilder(None)  # type: ignore[arg-type]  # no weights, no file for them
 
 
 def _catalog(graph: GraphBuilder, catalog: Catalog, embed: bool) -> list[onnx.ValueInfoProto]:
@@ -103,7 +107,7 @@ def _catalog(graph: GraphBuilder, catalog: Catalog, embed: bool) -> list[onnx.Va
     if not embed:
         return [state, *(value_info(name, *trie.INPUTS[name]) for name in CATALOG_INPUTS)]
     for name in CATALOG_INPUTS:
-        graph.weight(name, catalog.arrays()[name])
+        graph.initializers.append(onnx.numpy_helper.from_array(catalog.arrays()[name], name))
     return [state]
 
 
@@ -120,7 +124,7 @@ def _children(graph: GraphBuilder) -> tuple[trie.Candidates, str]:
     found = trie.children_within(graph, node, width, "live_items", nodes)
     # A leaf's children are items, which are nodes without codes.
     is_leaf = graph.op("GreaterOrEqual", graph.op("Gather", "child_start", node), nodes)
-    terminal = graph.op("Unsqueeze", graph.op("Or", is_leaf, graph.op("Less", "state", zero)), graph.constant([1]))
+    terminal = graph.column(graph.op("Or", is_leaf, graph.op("Less", "state", zero)))
     legal = graph.op("And", found.legal, graph.op("Not", terminal))
     return trie.Candidates(found.nodes, legal, found.width), terminal
 
@@ -131,16 +135,30 @@ def _tokens(graph: GraphBuilder, found: trie.Candidates, rules: Rules) -> str:
     return graph.op("Add", codes, graph.constant(rules.first_code_token))
 
 
+def _log_probabilities(graph: GraphBuilder, legal: str, tokens: str, rules: Rules) -> str:
+    """Return `[batch, width]` for the candidates, minus infinity where illegal."""
+    gathered = trie.select(graph, legal, graph.op("GatherElements", "logits", tokens, axis=1))
+    if rules.scoring == "codes":
+        normaliser = graph.op("ReduceLogSumExp", gathered, graph.constant([1]), keepdims=1)
+    else:
+        normaliser = _over_vocabulary(graph, rules)
+    return trie.select(graph, legal, graph.op("Sub", gathered, normaliser))
+
+
+def _over_vocabulary(graph: GraphBuilder, rules: Rules) -> str:
+    """Return the log of each row's sum over all logits, `[batch, 1]`."""
+    return graph.column(trie.read_logits(graph, "logits", "state", rules.scoring).normaliser)
+
+
 def _with_end(
     graph: GraphBuilder, rules: Rules, end_token: int, terminal: str, found: tuple[str, str, str]
 ) -> tuple[str, str, str]:
     """Return tokens, scores and states with one column more: the end token, legal where the row is terminal."""
-    axis = graph.constant([1])
     if rules.scoring == "codes":  # the only legal token of its row
         own = graph.constant([[0.0]], np.float32)
     else:
         logit = graph.op("Gather", "logits", graph.constant([end_token]), axis=1)  # [batch, 1]
-        own = graph.op("Sub", logit, graph.op("ReduceLogSumExp", "logits", axis, keepdims=1))
+        own = graph.op("Sub", logit, _over_vocabulary(graph, rules))
     score = trie.select(graph, terminal, own)
     rows = graph.op("Shape", score)
     columns = (
@@ -153,7 +171,7 @@ def _with_end(
 
 
 def _result(graph: GraphBuilder, name: str, value: str, dtype: int, *axes: str) -> onnx.ValueInfoProto:
-    graph.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+    graph.emit(value, name)
     return value_info(name, dtype, [BATCH, *axes])
 
 

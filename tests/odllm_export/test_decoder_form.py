@@ -95,6 +95,22 @@ def test_several_tokens_over_the_cache_see_one_another_causally(both):
     np.testing.assert_allclose(session(ids[:, 5:], mask), torch_logits(model, ids, mask)[:, 5:], atol=1e-4)
 
 
+@pytest.mark.parametrize("precision", ["fp16", "int8-dynamic", "int8-block32", "int4-block32", "int4-block64-fp32"])
+def test_every_precision_gives_a_batch_over_a_cache_what_each_prompt_gets_alone(make_model_folder, tmp_path, precision):
+    folder, _ = make_model_folder(change=factor(2), hidden_size=64, intermediate_size=96)
+    facts = export_decoder(folder, tmp_path / "decoder", precision=precision)
+    assert facts["model"]["precision"] == precision
+    session, (ids, mask) = DecoderSession(tmp_path / "decoder" / "model.onnx"), left_padded([9, 4, 6])
+    logits = np.concatenate([session(ids[:, :5], mask[:, :5]), session(ids[:, 5:], mask)], axis=1)
+    for row, length in enumerate((9, 4, 6)):
+        session.forget(1)
+        alone = session(ids[row : row + 1, -length:], mask[row : row + 1, -length:])
+        np.testing.assert_allclose(logits[row, -length:], alone[0], atol=1e-3)
+    exact = torch_logits(load_model(folder), ids, mask)[mask == 1]
+    correlation = np.corrcoef(exact.ravel(), logits[mask == 1].ravel())[0, 1]
+    assert correlation > 0.6  # of a random model at four bits; other weights would give none
+
+
 def test_names_types_and_axes_are_those_of_optimum(exported):
     session = DecoderSession(exported[1] / "model.onnx").session
     inputs = {i.name: (i.type, i.shape) for i in session.get_inputs()}

@@ -13,21 +13,30 @@ from odllm_artifact import read_json, write_json
 from odllm_export.errors import TensorError, UnsupportedModelError
 from odllm_export.family import read_decoder
 from odllm_export.graph.builder import WeightFile
-from odllm_export.graph.recommender import Search, build_recommender
+from odllm_export.graph.passes import Search
+from odllm_export.graph.recommender import build_recommender
 from odllm_export.runtime import session_options
 from odllm_export.tensors import ModelTensors
 
 
-def export(folder, prompt, out, *, levels, scoring="codes", num_beams=6):
+def export(folder, prompt, out, *, levels, scoring="codes", num_beams=6, ahead=12, **options):
+    search = Search(num_beams, scoring, levels, ahead)
     with ModelTensors(folder) as tensors, WeightFile(out / "graph.onnx.data") as weights:
-        model = build_recommender(read_decoder(folder), tensors, prompt, Search(num_beams, scoring, levels), weights)
+        model = build_recommender(read_decoder(folder), tensors, prompt, search, weights, **options)
     onnx.save(model, out / "graph.onnx")
     onnx.checker.check_model(str(out / "graph.onnx"))
     return onnxruntime.InferenceSession(str(out / "graph.onnx"), session_options(1), providers=["CPUExecutionProvider"])
 
 
 def run(session, catalog, history, blocked=()):
-    feed = {"history": np.asarray(history, np.int64), "blocked": np.asarray(blocked, np.int64)}
+    (shape,) = [[0 if isinstance(n, str) else n for n in i.shape] for i in session.get_inputs() if i.name == "kv_cache"]
+    feed = {
+        "history": np.asarray(history, np.int64),
+        "blocked": np.asarray(blocked, np.int64),
+        "kv_cache": np.zeros(shape, np.float32),
+        "cached_tokens": np.zeros(1, np.int64),
+        "return_cache": np.zeros(1, np.bool_),
+    }
     return session.run(["items", "scores"], feed | catalog.arrays())
 
 
