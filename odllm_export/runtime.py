@@ -117,7 +117,7 @@ class Recommender:
                 f"{folder} needs about {manifest.expected_peak_memory_bytes >> 20} MiB at its peak and "
                 f"{free >> 20} MiB are free. Close other programs, or export with a smaller keep ratio or precision."
             )
-        catalog, items = _read_catalog(folder, manifest)
+        catalog, items = read_catalog_and_items(folder, manifest)
         return cls(manifest, catalog, items, _open_inference(folder / GRAPH, manifest, options))
 
     def __enter__(self) -> Recommender:
@@ -292,8 +292,13 @@ def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntim
         raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {graph}: {error}") from error
 
 
-def _read_catalog(folder: Path, manifest: Manifest) -> tuple[Catalog, list[dict[str, str]]]:
-    """Read the catalogue and the item table, and check that they, the prompt and the head belong together."""
+def read_catalog_and_items(folder: Path, manifest: Manifest) -> tuple[Catalog, list[dict[str, str]]]:
+    """Read the catalogue and the item table, and check that they, the prompt and the head belong together.
+
+    Raises:
+        BundleError: they do not, or the item table is damaged.
+        CatalogError: the catalogue is damaged.
+    """
     catalog = read_catalog(folder / CATALOG)
     items = read_items(folder)
     if hash_item_ids([item["id"] for item in items]) != catalog.ids_sha256 or len(items) != manifest.items:

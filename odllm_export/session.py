@@ -28,6 +28,13 @@ class Session:
         self.reused_tokens = 0
         """Tokens of the last call's prompt that came out of the session's cache."""
 
+    def copy(self) -> Session:
+        """Return a session that goes on from here by itself; what is cached is shared, not copied."""
+        other = Session(self._recommender)
+        with self._lock:
+            other._window, other._cache, other.reused_tokens = self._window, self._cache, self.reused_tokens
+        return other
+
     def recommend(
         self,
         history: Sequence[str],

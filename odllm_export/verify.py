@@ -14,6 +14,7 @@ from lcrec.search import SearchResult
 from odllm_artifact import Progress, silent
 from odllm_export.errors import VerificationError
 from odllm_export.golden import TOLERANCE, Case, sample_histories
+from odllm_export.list_difference import list_difference
 from odllm_export.oracle import model_results
 from odllm_export.precision import find_precision
 from odllm_export.runtime import Recommender
@@ -115,31 +116,8 @@ def _overlap(rows: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
 
 
 def difference(rows: NDArray[np.int64], scores: NDArray[np.float32], expected: SearchResult) -> str | None:
-    """Say how a list differs from the expected one beyond ties, or None.
-
-    Two lists are equal up to ties when they are as long, an item that is in both has one score, the scores agree
-    position by position, and an item that is in only one stands level with the list's end. The last two are not
-    asked where the search itself met a tie at its edge (`SearchResult.margin`): a beam chosen otherwise there leads
-    to other items further down.
-    """
-    if len(rows) != len(expected.rows):
-        return f"{len(rows)} items instead of {len(expected.rows)}"
-    ours = dict(zip(rows.tolist(), scores.tolist(), strict=True))
-    theirs = dict(zip(expected.rows.tolist(), expected.scores.tolist(), strict=True))
-    for row in ours.keys() & theirs.keys():
-        if abs(ours[row] - theirs[row]) > TOLERANCE:
-            return f"item row {row} has score {ours[row]:.6f} instead of {theirs[row]:.6f}"
-    if expected.margin <= TOLERANCE:
-        return None
-    wrong = np.flatnonzero(~(np.abs(scores - expected.scores) <= TOLERANCE))
-    if len(wrong):
-        i = wrong[0]
-        return f"score {scores[i]:.6f} instead of {expected.scores[i]:.6f} at position {i + 1}"
-    for row in ours.keys() ^ theirs.keys():
-        score, end = (ours[row], expected.scores[-1]) if row in ours else (theirs[row], scores[-1])
-        if abs(score - end) > TOLERANCE:
-            return f"item row {row} with score {score:.6f} is in one list only, which ends at {end:.6f}"
-    return None
+    """Say how a list differs from the model's beyond ties, or None (see `list_difference`)."""
+    return list_difference(rows, scores, expected.rows, expected.scores, tolerance=TOLERANCE, margin=expected.margin)
 
 
 def _describe(

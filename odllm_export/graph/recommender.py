@@ -62,19 +62,22 @@ def build_recommender(
     tensors.check_all_taken(may_remain=tied_copy)
 
     prefix = vocabulary.rows(prompt.prefix_ids) if prefix_cache else []
-    prefix_cache_name = store_prefix(graph, decoder, weights, prefix)
+    stored_prefix = store_prefix(graph, decoder, weights, prefix)
     live = trie.live_items(graph)
     ids = trie.prompt_ids(graph, prompt, vocabulary.rows, vocabulary.code_offset)
-    found = _search_loop(graph, decoder, weights, vocabulary, search, ids, live, prefix_cache_name)
+    past = cache.received(graph, decoder, stored_prefix, ids)
+    found = _search_loop(graph, decoder, weights, vocabulary, search, ids, live, past)
     node = Beams(found["path"], found["score"], found["depth"]).node(graph)
     items, scores = trie.ranked_items(graph, node, found["score"], search.levels, live, search.num_beams)
     graph.emit(items, "items")
     graph.emit(scores, "scores")
     graph.emit(cache.returned(graph, decoder, found, ids, len(prompt.suffix_ids)), cache.OUTPUT)
+    graph.emit(graph.op("Sub", graph.size(found["columns"], 0), graph.size(past, 3)), "tokens_run")
     outputs = [
         value_info("items", TensorProto.INT64, ["found"]),
         value_info("scores", TensorProto.FLOAT, ["found"]),
         value_info(cache.OUTPUT, TensorProto.FLOAT, cache.shape(decoder, "reusable")),
+        value_info("tokens_run", TensorProto.INT64, [1]),
     ]
     inputs = [value_info(name, dtype, shape) for name, (dtype, shape) in (trie.INPUTS | cache.inputs(decoder)).items()]
     return finish_model(graph.graph("recommend", inputs, outputs))
@@ -88,10 +91,9 @@ def _search_loop(
     search: Search,
     ids: str,
     live: str,
-    prefix_cache: str,
+    past: str,
 ) -> dict[str, str]:
     """Add the Loop over passes; return what it carried to the end."""
-    past = cache.received(graph, decoder, prefix_cache, ids)
     cached = graph.size(past, 3)
     tokens = graph.size(ids, 0)
     keys = graph.range(graph.scalar(tokens))
