@@ -133,11 +133,12 @@ class Block:
     down: list[Linear]
 
 
-def load_block(loader: Loader, decoder: Decoder, index: int) -> Block:
+def load_block(loader: Loader, decoder: Decoder, index: int, *, all_rows: bool = False) -> Block:
     """Stream the weights of block `index`.
 
     In the last block only the last rows go through the query, so its query is a matrix of its own; in the
-    others query, key and value are stacked (`q` holds all three and `kv` is empty).
+    others, and in all of them with `all_rows`, query, key and value are stacked (`q` holds all three and `kv` is
+    empty).
     """
     prefix, shapes = f"model.layers.{index}", decoder.projections
 
@@ -149,7 +150,7 @@ def load_block(loader: Loader, decoder: Decoder, index: int) -> Block:
     def norm(name: str) -> str:
         return loader.vector(f"{prefix}.{name}.weight", decoder.hidden)
 
-    is_last = index == decoder.layers - 1
+    is_last = index == decoder.layers - 1 and not all_rows
     keys_values = ("self_attn.k_proj", "self_attn.v_proj")
     return Block(
         attention_norm=norm("input_layernorm"),
@@ -166,9 +167,11 @@ def load_block(loader: Loader, decoder: Decoder, index: int) -> Block:
 class Rows:
     """What a block needs to know of the tokens that pass through it.
 
+    The last three are read only behind `load_block` without `all_rows`.
+
     Attributes:
-        positions: `[1, tokens]` int64.
-        mask: `[tokens, keys]` bool: what each token may see.
+        positions: `[1, tokens]` int64; `[batch, tokens]` with `all_rows`.
+        mask: `[tokens, keys]` bool: what each token may see; `[batch, 1, tokens, keys]` with `all_rows`.
         last: `[1]` int64, how many of the last tokens the search reads logits of.
         last_positions: `[1, last]`.
         last_mask: `[last, keys]`.
@@ -176,9 +179,9 @@ class Rows:
 
     positions: str
     mask: str
-    last: str
-    last_positions: str
-    last_mask: str
+    last: str = ""
+    last_positions: str = ""
+    last_mask: str = ""
 
 
 def rms_norm(body: GraphBuilder, x: str, weight: str, decoder: Decoder) -> str:

@@ -57,7 +57,7 @@ def build_recommender(
     """
     graph = GraphBuilder(weights_file)
     vocabulary = Vocabulary.for_scoring(prompt, search.scoring)
-    weights = load_weights(graph, tensors, decoder, prompt, vocabulary, storage_for(precision))
+    weights = load_weights(graph, tensors, decoder, vocabulary, storage_for(precision), positions=prompt.max_tokens)
     tied_copy = frozenset({HEAD}) if decoder.tied else frozenset()
     tensors.check_all_taken(may_remain=tied_copy)
 

@@ -85,12 +85,16 @@ class Candidates:
 
 
 def children(body: GraphBuilder, node: str, depth: str, live: str, end_of_kind: str) -> Candidates:
-    """Return the children of `node [beams]` (int32) at trie depth `depth` (scalar).
+    """Return the children of `node [beams]` (int32) at trie depth `depth` (scalar)."""
+    return children_within(body, node, body.op("Gather", "level_width", depth), live, end_of_kind)
+
+
+def children_within(body: GraphBuilder, node: str, width: str, live: str, end_of_kind: str) -> Candidates:
+    """Return the children of `node [beams]` (int32), none of which has more than `width` (scalar int32).
 
     A dead beam may stand anywhere, and its children with it: all are held below `end_of_kind` (scalar int32), the
     end of the nodes with codes, or of the items, so that what is gathered for them exists.
     """
-    width = body.op("Gather", "level_width", depth)  # scalar int32
     columns = body.op("Range", body.constant(0, np.int32), width, body.constant(1, np.int32))
     start = body.op("Gather", "child_start", node)
     end = body.op("Gather", "child_start", body.op("Add", node, body.constant(1, np.int32)))

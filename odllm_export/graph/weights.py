@@ -77,11 +77,23 @@ def load_weights(
     graph: GraphBuilder,
     tensors: ModelTensors,
     decoder: Decoder,
-    prompt: Prompt,
     vocabulary: Vocabulary,
     storage: Storage,
+    *,
+    positions: int,
+    all_rows: bool = False,
 ) -> Weights:
-    """Stream all weights, one matrix in memory at a time."""
+    """Stream all weights, one matrix in memory at a time.
+
+    Args:
+        graph: where they go.
+        tensors: where they come from.
+        decoder: shape.
+        vocabulary: which rows of embedding and head are kept.
+        storage: how matrices are stored.
+        positions: rows of the rotary tables.
+        all_rows: whether every row goes through the whole last block (`blocks.load_block`).
+    """
     loader = Loader(graph, tensors, storage)
 
     def table(name: str) -> Stored:
@@ -90,11 +102,11 @@ def load_weights(
         return storage.table(graph, name, rows)
 
     embedding = table(EMBEDDING)
-    cosines, sines = decoder.rotary_caches(prompt.max_tokens)
+    cosines, sines = decoder.rotary_caches(positions)
     return Weights(
         storage=storage,
         embedding=embedding,
-        blocks=[load_block(loader, decoder, index) for index in range(decoder.layers)],
+        blocks=[load_block(loader, decoder, index, all_rows=all_rows) for index in range(decoder.layers)],
         norm=loader.vector(NORM, decoder.hidden),
         head=embedding if decoder.tied else table(HEAD),
         rotary=(graph.weight("rotary.cosines", cosines), graph.weight("rotary.sines", sines)),

@@ -13,7 +13,20 @@ import pytest
 
 from odllm_artifact import read_json, sha256_folder, write_json
 
-VERBS = ("data", "codes", "train", "evaluate", "compress", "export", "verify", "recommend", "catalog", "bench", "demo")
+VERBS = (
+    "data",
+    "codes",
+    "train",
+    "evaluate",
+    "compress",
+    "export",
+    "export-processor",
+    "verify",
+    "recommend",
+    "catalog",
+    "bench",
+    "demo",
+)
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 
 from compression.checkpoint import load_model
-from compression.lowrank import LowRankLinear, projection_names, replace_linear
 from lcrec.search import search
 from odllm_export.family import read_decoder
 from odllm_export.graph.builder import WeightFile
@@ -60,20 +58,3 @@ def assert_same_lists(session, folder, prompt, catalog, *, scoring, num_beams=6,
         )
         np.testing.assert_array_equal(rows, expected.rows)
         np.testing.assert_allclose(scores, expected.scores, atol=1e-4)
-
-
-def factor(keep_every=1, bias=False):
-    """Replace projections by random factors; `keep_every` 2 leaves every other one dense."""
-
-    def change(model):
-        torch.manual_seed(3)
-        for number, name in enumerate(projection_names(model)):
-            if number % keep_every:
-                continue
-            dense = model.get_submodule(name)
-            layer = LowRankLinear(dense.in_features, dense.out_features, 3 + number % 5, bias=dense.bias is not None)
-            for parameter in layer.parameters():
-                torch.nn.init.normal_(parameter, std=0.4)
-            replace_linear(model, name, layer)
-
-    return change

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from graph_tools import assert_same_lists, export, factor, run
+from graph_tools import assert_same_lists, export, run
+from random_models import factor
 from safetensors.torch import load_file, save_file
 
 from compression.checkpoint import load_model

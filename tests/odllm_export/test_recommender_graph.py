@@ -4,7 +4,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from graph_tools import assert_same_lists, export, factor, run
+from graph_tools import assert_same_lists, export, run
+from random_models import factor
 
 from odllm_artifact import read_json, write_json
 from odllm_export.errors import TensorError, UnsupportedModelError
