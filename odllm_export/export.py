@@ -20,7 +20,7 @@ from odllm_export import bundle
 from odllm_export.catalog_edit import catalog_memory_bytes
 from odllm_export.errors import ExportError
 from odllm_export.family import Decoder, read_decoder
-from odllm_export.golden import bundle_lists, golden_file, sample_histories
+from odllm_export.golden import MIN_OVERLAP, bundle_lists, golden_file, sample_histories
 from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.passes import Search
 from odllm_export.graph.recommender import build_recommender
@@ -119,7 +119,8 @@ def export_bundle(
             results = model_results(model_folder, manifest, catalog, histories)
             golden = golden_file("model", dataset.item_ids, histories, [(r.rows, r.scores) for r in results])
         else:
-            golden = golden_file("graph", dataset.item_ids, histories, bundle_lists(folder, histories))
+            lists = bundle_lists(folder, histories)
+            golden = golden_file("graph", dataset.item_ids, histories, lists, min_overlap=MIN_OVERLAP)
         write_json(folder / bundle.GOLDEN, golden)
         progress(3, 4, "golden lists computed")
         (folder / bundle.MODEL_CARD).write_text(model_card(manifest, card, _evaluation(model_folder)))
