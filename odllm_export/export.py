@@ -21,7 +21,8 @@ from lcrec.search import Scoring, search
 from odllm_artifact import Progress, read_json, sha256_file, silent, write_folder, write_json
 from odllm_export import bundle
 from odllm_export.errors import ExportError
-from odllm_export.family import Decoder, read_decoder
+from odllm_export.families.decoder import Decoder
+from odllm_export.families.registry import read_decoder
 from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.recommender import Search, Vocabulary, build_recommender
 from odllm_export.model_card import model_card

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 
 from lcrec.prompt import Prompt
 from lcrec.search import Scoring
-from odllm_export.family import Decoder
+from odllm_export.families.decoder import Decoder
 from odllm_export.graph import trie
 from odllm_export.graph.blocks import Block, Rows, apply_block, load_block, rms_norm
 from odllm_export.graph.builder import IR_VERSION, OPSET, GraphBuilder, WeightFile, value_info
