@@ -119,12 +119,17 @@ def train(
             "history": run.history,
             "seed": seed,
         }
-        _save(model, tokenizer, folder)
+        save_language_model(model, tokenizer, folder)
         write_card(RecommenderCard(prompt, preset.prompt_text, facts, report), folder)
     return report
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save_language_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write model and tokenizer into a folder.
+
+    Raises:
+        ModelError: they cannot be written.
+    """
     try:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
