@@ -13,7 +13,7 @@ import pytest
 
 from odllm_artifact import read_json, sha256_folder, write_json
 
-VERBS = ("data", "codes", "train", "evaluate", "compress", "export", "verify", "recommend", "bench", "demo")
+VERBS = ("data", "codes", "train", "base", "evaluate", "compress", "export", "verify", "recommend", "bench", "demo")
 
 
 @pytest.fixture
