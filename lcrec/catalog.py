@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from lcrec.errors import CatalogError
 from lcrec.items import MAX_LEVELS, MIN_LEVELS
+from lcrec.trie_check import check_trie
 
 MAGIC = b"ODLMCAT\0"
 FORMAT_VERSION = 1
@@ -91,14 +92,29 @@ class Catalog:
         """`[items, levels]` the code rows of every item."""
         return self.node_code[self.item_path[:, : self.levels]]
 
+    @property
+    def codes(self) -> Int32:
+        """`[items, levels]` the codes of every item, each within its level."""
+        return self.item_code_rows - self.level_offsets
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """`[items]` by row, whether an item may come back: false for a blocked one."""
+        return self.live_items[self.item_path[:, -1]] > 0
+
     def block(self, rows: NDArray[np.integer] | Sequence[int]) -> Catalog:
         """Return the same catalogue in which the items at `rows` are never shown.
 
         Raises:
             CatalogError: a row outside the item table.
         """
-        live = live_items_without(self, np.asarray(rows, dtype=np.int64))
-        return Catalog(**{**self.__dict__, "live_items": live})
+        return replace(self, live_items=live_items_without(self, np.asarray(rows, dtype=np.int64)))
+
+    def show_only(self, shown: NDArray[np.bool_]) -> Catalog:
+        """Return the same catalogue in which exactly the items of the mask `shown [items]`, by row, may come back."""
+        live = np.bincount(self.item_path[shown].ravel(), minlength=self.nodes + self.items)
+        live[0] = np.count_nonzero(shown)
+        return replace(self, live_items=live.astype(np.int32))
 
     def arrays(self) -> dict[str, Int32]:
         """Return the arrays by name, in the order of the file: the catalogue inputs of the graph."""
@@ -194,12 +210,12 @@ def read_catalog(path: Path) -> Catalog:
         CatalogError: missing, truncated, of another format version, or inconsistent.
     """
     try:
-        data = path.read_bytes()
+        data = np.fromfile(path, np.uint8)
     except OSError as error:
         raise CatalogError(f"cannot read the catalogue {path}: {error.strerror}") from error
-    if len(data) < _HEADER.size or not data.startswith(MAGIC):
+    if len(data) < _HEADER.size or data[: len(MAGIC)].tobytes() != MAGIC:
         raise CatalogError(f"{path} is not a catalogue file (it does not begin with {MAGIC!r})")
-    _, version, levels, items, nodes, ids_hash = _HEADER.unpack_from(data)
+    _, version, levels, items, nodes, ids_hash = _HEADER.unpack(data[: _HEADER.size].tobytes())
     if version != FORMAT_VERSION:
         raise CatalogError(f"{path} has catalogue format {version}, this version reads {FORMAT_VERSION}: update odllm")
     if not MIN_LEVELS <= levels <= MAX_LEVELS:
@@ -208,7 +224,7 @@ def read_catalog(path: Path) -> Catalog:
     expected = _HEADER.size + 4 * sum(lengths)
     if len(data) != expected:
         raise CatalogError(f"{path} has {len(data)} bytes, its header asks for {expected}: it is damaged")
-    flat = np.frombuffer(data, dtype="<i4", offset=_HEADER.size).astype(np.int32)
+    flat = data[_HEADER.size :].view("<i4").astype(np.int32, copy=False)  # the file's bytes, not a second copy
     sizes, child_start, node_code, live, path_, order, width = np.split(flat, np.cumsum(lengths[:-1]))
     catalog = Catalog(
         code_sizes=tuple(int(size) for size in sizes),
@@ -220,7 +236,12 @@ def read_catalog(path: Path) -> Catalog:
         level_width=width,
         ids_sha256=ids_hash.hex(),
     )
-    _check_trie(catalog, path)
+    try:
+        check_trie(catalog)
+    except CatalogError as error:
+        raise CatalogError(
+            f"the arrays of {path} do not form a trie: {error}. It is damaged; export it again."
+        ) from error
     return catalog
 
 
@@ -241,27 +262,3 @@ def _check_codes(codes: NDArray[np.integer], code_sizes: Sequence[int], item_ids
             f"item {item_ids[row]!r} has code {codes[row, level]} at level {level}, "
             f"which has the codes 0 … {code_sizes[level] - 1}"
         )
-
-
-def _check_trie(catalog: Catalog, path: Path) -> None:
-    """Refuse arrays that a search could walk out of."""
-    nodes, items = catalog.nodes, catalog.items
-    widths = np.diff(catalog.child_start)
-    consistent = (
-        items > 0
-        and all(size > 0 for size in catalog.code_sizes)
-        and catalog.child_start[0] == 1
-        and catalog.child_start[-1] == nodes + items
-        and (widths > 0).all()
-        and (catalog.node_code >= 0).all()
-        and (catalog.node_code < catalog.code_rows).all()
-        and (catalog.item_path > 0).all()
-        and (catalog.item_path[:, :-1] < nodes).all()
-        and (catalog.item_path[:, -1] == nodes + np.argsort(catalog.item_order)).all()
-        and (np.sort(catalog.item_order) == np.arange(items)).all()
-        and (catalog.live_items >= 0).all()
-        and (catalog.level_width > 0).all()
-        and catalog.level_width.max() == widths.max()
-    )
-    if not consistent:
-        raise CatalogError(f"the arrays of {path} do not form a trie: it is damaged; export it again")

@@ -73,6 +73,10 @@ class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         separators = len(self.separator_ids) * max(items - 1, 0)
         return len(self.prefix_ids) + items * self.levels + separators + len(self.suffix_ids)
 
+    def reusable(self, items: int) -> int:
+        """Return how many tokens two prompts share whose first `items` items are the same."""
+        return self.length(items) - len(self.suffix_ids)
+
     def code_tokens(self, codes: NDArray[np.integer]) -> NDArray[np.int64]:
         """Return the token ids of codes `[…, levels]`, same shape."""
         offsets = np.cumsum((0, *self.code_sizes[:-1]))

@@ -26,7 +26,7 @@ from mobile_bench.page_cache import drop_page_cache
 from mobile_bench.placement import check_placement, nodes_per_provider
 from odllm_artifact import OdllmError
 from odllm_export.bundle import read_manifest
-from odllm_export.runtime import PROVIDERS, Recommender
+from odllm_export.runtime import PROVIDERS, Options, Recommender
 
 
 class Callee(Protocol):
@@ -39,10 +39,9 @@ class Callee(Protocol):
 class OpenedBundle:
     """A bundle and the histories to ask it about."""
 
-    def __init__(self, cell: protocol.CellRequest, profile_prefix: Path | None = None) -> None:
-        self.recommender = Recommender.open(
-            Path(cell.bundle), provider=cell.provider, threads=cell.threads, profile_prefix=profile_prefix
-        )
+    def __init__(self, cell: protocol.CellRequest, profile_prefix: str = "") -> None:
+        options = Options(provider=cell.provider, threads=cell.threads, profile_prefix=profile_prefix)
+        self.recommender = Recommender.open(Path(cell.bundle), options)
         self.histories = [np.asarray(history, np.int64) for history in cell.histories]
 
     def call(self, number: int) -> None:
@@ -57,9 +56,9 @@ def measure_load(request: protocol.MeasureLoad) -> protocol.LoadReply:
     cold_ms = _open_ms(request)
     warm_ms = [_open_ms(request) for _ in range(request.warm_loads)]
     with tempfile.TemporaryDirectory(prefix="odllm-bench-") as scratch:
-        opened = OpenedBundle(request, Path(scratch) / "profile")
+        opened = OpenedBundle(request, str(Path(scratch) / "profile"))
         opened.call(0)
-        placed = nodes_per_provider(Path(opened.recommender.session.end_profiling()))
+        placed = nodes_per_provider(Path(opened.recommender.inference.end_profiling()))
     check_placement(placed, request.provider, PROVIDERS[request.provider])
     return protocol.LoadReply(cold_ms, cache, warm_ms, placed, _session_options(opened.recommender))
 
@@ -175,7 +174,7 @@ def _busy_seconds() -> float:
 
 
 def _session_options(recommender: Recommender) -> dict[str, str]:
-    options = recommender.session.get_session_options()
+    options = recommender.inference.get_session_options()
     spinning = options.get_session_config_entry("session.intra_op.allow_spinning")
     return {
         "intra_op_num_threads": str(options.intra_op_num_threads),

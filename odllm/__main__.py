@@ -21,7 +21,21 @@ _NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
 
 def build_app() -> typer.Typer:
     """Return the program with its verbs, in the order of the pipeline."""
-    from odllm.verbs import base, bench, codes, compress, data, demo, evaluate, export, recommend, train, verify
+    from odllm.verbs import (
+        base,
+        bench,
+        catalog,
+        codes,
+        compress,
+        data,
+        demo,
+        evaluate,
+        export,
+        recommend,
+        train,
+        verify,
+    )
+    from odllm.verbs.export_processor import export_processor
 
     app = typer.Typer(
         name="odllm",
@@ -38,6 +52,10 @@ def build_app() -> typer.Typer:
     app.command("evaluate", help="Measure a model's or a bundle's quality.")(evaluate.evaluate)
     app.command("compress", help="Turn a dense model into a low-rank one.")(compress.compress)
     app.command("export", help="Write a bundle that a phone can open.")(export.export)
+    app.command("export-processor", help="Write the constrained decoding as a piece for other decoders.")(
+        export_processor
+    )
+    app.add_typer(catalog.app, name="catalog", help="List, add, remove, block and unblock a bundle's items.")
     app.command("verify", help="Compare a bundle with the model it came from.")(verify.verify)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from odllm_artifact import Progress
@@ -22,7 +23,7 @@ err = Console(stderr=True)
 
 def say(text: str) -> None:
     """Print a line of progress or explanation on standard error."""
-    err.print(text, highlight=False)
+    err.print(text, highlight=False, markup=False)
 
 
 def print_json(value: Any) -> None:
@@ -36,7 +37,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     for i, column in enumerate(header):
         table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i == 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     out.print(table)
 
 

@@ -29,7 +29,7 @@ from odllm.demo_report import report_content, summary
 from odllm.evaluation import evaluate_target
 from odllm.stages import Stage, run_stages
 from odllm_artifact import write_json
-from odllm_export.export import export_bundle
+from odllm_export.export import ExportOptions, export_bundle
 from odllm_export.runtime import Recommender
 from odllm_export.verify import dataset_cases, require_verified, verify_bundle
 
@@ -157,7 +157,9 @@ class Demo(DemoFolder):
         def run() -> None:
             with progress_bar("exporting") as bar:
                 data, cases = load_dataset(self.dataset), self.settings.golden_histories
-                export_bundle(folder, data, self.bundle(name), golden=cases, overwrite=True, progress=bar)
+                export_bundle(
+                    folder, data, self.bundle(name), ExportOptions(golden=cases), overwrite=True, progress=bar
+                )
 
         inputs = [*_weights(folder), folder / "evaluation.json", *coded]
         return Stage(f"export {name}", f"exporting the {name} bundle", run, self.bundle(name) / "manifest.json", inputs)

@@ -5,8 +5,8 @@ Light on purpose: this module is what the benchmark and the runtime read, withou
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import TypedDict
 
 import msgspec
 
@@ -14,7 +14,7 @@ from lcrec.prompt import Prompt
 from odllm_artifact import read_json, sha256_file, write_json
 from odllm_export.errors import BundleError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 GRAPH = "recommend.onnx"
 WEIGHTS = "recommend.onnx.data"
@@ -65,12 +65,14 @@ class SearchFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         top_k: items returned unless a call asks for fewer or more (at most `num_beams`).
         constraint: `trie`.
         scoring: `vocab` (log-softmax over the whole vocabulary) or `codes` (over a node's live children).
+        ahead: the most children of all beams that are run in one pass with their parents.
     """
 
     num_beams: int
     top_k: int
     constraint: str
     scoring: str
+    ahead: int
 
 
 class GraphFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,12 +83,18 @@ class GraphFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         opset: of the standard ONNX domain.
         onnxruntime: oldest version of ONNX Runtime that runs it.
         embedding_rows: token id of each row that is left of the embedding; empty if none was pruned.
+        kv_cache: `[layers, 2, kv_heads, head_size]`: the sizes of the cache's axes but the tokens'.
+        prefix_tokens: tokens of the prompt's prefix whose keys and values are stored in the graph.
+        prepack: whether the runtime should repack the weights at load: faster, but a second copy in memory.
     """
 
     form: str
     opset: int
     onnxruntime: str
     embedding_rows: list[int]
+    kv_cache: list[int]
+    prefix_tokens: int
+    prepack: bool
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,18 +172,24 @@ def bundle_bytes(folder: Path, manifest: Manifest) -> int:
     return sum(fact.bytes for fact in manifest.files.values()) + (folder / MANIFEST).stat().st_size
 
 
-def read_items(folder: Path) -> list[dict[str, str]]:
+class ItemRow(TypedDict):
+    """One line of the item table."""
+
+    id: str
+    title: str
+
+
+def read_items(folder: Path) -> list[ItemRow]:
     """Return the item table, `{"id", "title"}` by row.
 
     Raises:
         BundleError: a line is not an item; the message names it.
     """
-    items = []
-    with (folder / ITEMS).open(encoding="utf-8") as file:
+    items, decoder = [], msgspec.json.Decoder(ItemRow)
+    with (folder / ITEMS).open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
-                item = json.loads(line)
-                items.append({"id": str(item["id"]), "title": str(item["title"])})
-            except (ValueError, KeyError, TypeError) as error:
+                items.append(decoder.decode(line))
+            except msgspec.DecodeError as error:
                 raise BundleError(f"{folder / ITEMS}, line {number}, is not an item: {line[:80]!r}") from error
     return items

@@ -6,6 +6,7 @@ OdllmError
     ├── TensorError             a tensor is missing, left over, of another shape, or not finite
     ├── BundleError             a bundle is damaged, moved apart, too new, or too large for this machine
     ├── HistoryError            a history that cannot be asked about: empty, or with unknown items
+    ├── CatalogEditError        a change of a bundle's catalogue that cannot be made
     └── VerificationError       exit code 3: the bundle's lists differ from the model's
 """
 
@@ -30,6 +31,10 @@ class BundleError(ExportError):
 
 class HistoryError(ExportError):
     """The history is empty or holds items that the bundle does not know."""
+
+
+class CatalogEditError(ExportError):
+    """A change of a bundle's catalogue cannot be made: an item is there already, or none would be left."""
 
 
 class VerificationError(ExportError):

@@ -4,49 +4,76 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
-from compression.checkpoint import load_model
 from lcrec.catalog import Catalog, write_catalog
 from lcrec.dataset import Dataset
 from lcrec.evaluate import dataset_catalog
 from lcrec.prompt import Prompt, RecommenderCard, read_card
-from lcrec.search import Scoring, search
-from odllm_artifact import Progress, read_json, sha256_file, silent, write_folder, write_json
+from lcrec.search import Scoring
+from odllm_artifact import Progress, read_json, silent, write_folder, write_json
 from odllm_export import bundle
+from odllm_export.catalog_edit import catalog_memory_bytes
 from odllm_export.errors import ExportError
 from odllm_export.families.decoder import Decoder
 from odllm_export.families.registry import read_decoder
+from odllm_export.golden import bundle_lists, golden_file, sample_histories
 from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
-from odllm_export.graph.recommender import Search, Vocabulary, build_recommender
+from odllm_export.graph.passes import Search
+from odllm_export.graph.recommender import build_recommender
+from odllm_export.graph.weights import Vocabulary
 from odllm_export.model_card import model_card
-from odllm_export.tensors import ModelTensors, parameter_count, shards
+from odllm_export.oracle import model_results
+from odllm_export.precision import find_precision
+from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count
 
-GOLDEN_HISTORIES = 8
-"""Enough for a self-test, few enough that a large model's export does not wait for them."""
-
-TOLERANCE = 1e-4
-"""How far two scores may be apart and still be one: float32 sums in another order."""
-
-_RUNTIME_BYTES = 80 << 20
+_RUNTIME_BYTES = 60 << 20
 """What a process with the runtime and no model takes, generously."""
+
+_LAYER_BYTES = 500 << 10
+"""What the runtime keeps of a decoder layer's nodes (measured: 200 to 600 KiB, quantised graphs the most)."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export.
+
+    Attributes:
+        num_beams: beams kept a level.
+        top_k: items returned unless a call asks otherwise.
+        scoring: `codes` (cheaper, the default) or `vocab` (equal to transformers' beam search).
+        precision: a name of `odllm_export.precision.PRECISIONS`.
+        prefix_cache: store the keys and values of the prompt's fixed prefix.
+        ahead: the most children that one pass runs with their parents; twice the beams if not given.
+        golden: histories whose lists go into `golden.json` for self-tests: enough for one, few enough that a large
+            model's export does not wait for them.
+    """
+
+    num_beams: int = 20
+    top_k: int = 10
+    scoring: Scoring = "codes"
+    precision: str = "fp32"
+    prefix_cache: bool = True
+    ahead: int | None = None
+    golden: int = 8
+
+    def search(self, levels: int) -> Search:
+        """Return how the graph searches a catalogue of `levels`."""
+        # A pass over 40 tokens takes little longer than one over 20: both wait for the weights.
+        ahead = 2 * self.num_beams if self.ahead is None else self.ahead
+        return Search(self.num_beams, self.scoring, levels, ahead)
 
 
 def export_bundle(
     model_folder: Path,
     dataset: Dataset,
     out: Path,
+    options: ExportOptions | None = None,
     *,
-    num_beams: int = 20,
-    top_k: int = 10,
-    scoring: Scoring = "codes",
-    golden: int = GOLDEN_HISTORIES,
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> bundle.Manifest:
@@ -56,10 +83,7 @@ def export_bundle(
         model_folder: a recommender, dense or low-rank.
         dataset: whose items and codes the bundle serves.
         out: the bundle's folder.
-        num_beams: beams kept a level.
-        top_k: items returned unless a call asks otherwise.
-        scoring: `codes` (cheaper, the default) or `vocab` (equal to transformers' beam search).
-        golden: histories whose lists, computed by the model, go into `golden.json` for self-tests.
+        options: what to export.
         overwrite: replace a folder that is there.
         progress: told about finished steps.
 
@@ -68,29 +92,45 @@ def export_bundle(
         TensorError: a tensor is missing, left over, misshapen or not finite.
         ExportError: options that contradict each other, or a dataset whose codes are not the model's.
     """
+    options = options or ExportOptions()
     card, decoder = read_card(model_folder), read_decoder(model_folder)
-    catalog = dataset_catalog(dataset)
-    _check(card.prompt, decoder, catalog, num_beams, top_k, scoring)
+    catalog, precision = dataset_catalog(dataset), find_precision(options.precision)
+    _check(card.prompt, decoder, catalog, options)
+    search_facts = options.search(catalog.levels)
     with write_folder(out, overwrite=overwrite) as folder:
-        _write_graph(model_folder, folder, decoder, card.prompt, Search(num_beams, scoring, catalog.levels))
+        with ModelTensors(model_folder) as tensors, WeightFile(folder / bundle.WEIGHTS) as weights:
+            graph = build_recommender(
+                decoder,
+                tensors,
+                card.prompt,
+                search_facts,
+                weights,
+                precision=precision,
+                prefix_cache=options.prefix_cache,
+            )
+        onnx.save(graph, folder / bundle.GRAPH)
         progress(1, 4, "graph written")
         write_catalog(catalog, folder / bundle.CATALOG)
         _write_items(dataset, folder / bundle.ITEMS)
         progress(2, 4, "catalogue written")
-        cases = _golden_cases(
-            model_folder, dataset, catalog, card.prompt, Search(num_beams, scoring, catalog.levels), golden
-        )
-        write_json(folder / bundle.GOLDEN, {"score_tolerance": TOLERANCE, "cases": cases})
-        progress(3, 4, "golden lists computed by the model")
-        manifest = _manifest(model_folder, folder, dataset, card, decoder, num_beams, top_k, scoring)
+        manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, options, search_facts)
+        bundle.write_manifest(manifest, folder)
+        histories = sample_histories(dataset, options.golden)
+        if precision.exact:
+            results = model_results(model_folder, manifest, catalog, histories)
+            golden = golden_file("model", dataset.item_ids, histories, [(r.rows, r.scores) for r in results])
+        else:
+            golden = golden_file("graph", dataset.item_ids, histories, bundle_lists(folder, histories))
+        write_json(folder / bundle.GOLDEN, golden)
+        progress(3, 4, "golden lists computed")
         (folder / bundle.MODEL_CARD).write_text(model_card(manifest, card, _evaluation(model_folder)))
-        manifest.files.update(bundle.file_facts(folder, [bundle.MODEL_CARD]))
+        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN, bundle.MODEL_CARD]))
         bundle.write_manifest(manifest, folder)
     progress(4, 4)
     return manifest
 
 
-def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, num_beams: int, top_k: int, scoring: str) -> None:
+def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, options: ExportOptions) -> None:
     if prompt.code_sizes != catalog.code_sizes:
         raise ExportError(
             f"the model speaks codes of sizes {prompt.code_sizes}, the dataset has {catalog.code_sizes}; "
@@ -101,16 +141,16 @@ def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, num_beams: int, t
             f"the last code token is {prompt.first_code_token + prompt.code_rows - 1}, "
             f"but the model's vocabulary has {decoder.vocabulary} tokens"
         )
-    if not 1 <= top_k <= num_beams:
-        raise ExportError(f"top_k is {top_k} and num_beams {num_beams}; 1 ≤ top_k ≤ num_beams is needed")
-    if scoring not in ("vocab", "codes"):
-        raise ExportError(f"scoring {scoring!r} is not one of vocab, codes")
-
-
-def _write_graph(model_folder: Path, folder: Path, decoder: Decoder, prompt: Prompt, how: Search) -> None:
-    with ModelTensors(model_folder) as tensors, WeightFile(folder / bundle.WEIGHTS) as weights:
-        model = build_recommender(decoder, tensors, prompt, how, weights)
-    onnx.save(model, folder / bundle.GRAPH)
+    if not 1 <= options.top_k <= options.num_beams:
+        raise ExportError(
+            f"top_k is {options.top_k} and num_beams {options.num_beams}; 1 ≤ top_k ≤ num_beams is needed"
+        )
+    if options.scoring not in ("vocab", "codes"):
+        raise ExportError(f"scoring {options.scoring!r} is not one of vocab, codes")
+    if options.golden < 1:
+        raise ExportError(f"golden is {options.golden}; a bundle carries at least one history to test itself with")
+    if options.ahead is not None and options.ahead < 0:
+        raise ExportError(f"ahead is {options.ahead}; 0 feeds every level by itself, more saves passes")
 
 
 def _write_items(dataset: Dataset, path: Path) -> None:
@@ -118,66 +158,23 @@ def _write_items(dataset: Dataset, path: Path) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
-def sample_histories(
-    dataset: Dataset, count: int, *, seed: int = 0
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Return histories and blocked items (rows) that exercise a bundle.
-
-    Users' real histories of all lengths, the long ones included, drawn by `seed`; every other one blocks
-    what its user has seen.
-    """
-    users = np.random.default_rng(seed).choice(len(dataset.users), count, replace=count > len(dataset.users))
-    histories = [dataset.split().test_history[user].astype(np.int64) for user in users]
-    nothing = np.zeros(0, dtype=np.int64)
-    return [(rows, np.unique(rows) if i % 2 else nothing) for i, rows in enumerate(histories)]
-
-
-def _golden_cases(
-    model_folder: Path, dataset: Dataset, catalog: Catalog, prompt: Prompt, how: Search, count: int
-) -> list[dict[str, Any]]:
-    """Return histories with the model's own lists: computed in torch, so that they can disagree with the graph."""
-    model = load_model(model_folder)
-    codes = catalog.item_code_rows - catalog.level_offsets
-    cases = []
-    for history, blocked in sample_histories(dataset, count):
-        (found,) = search(
-            model,
-            [prompt.encode(codes[history])],
-            catalog,
-            prompt.first_code_token,
-            num_beams=how.num_beams,
-            scoring=how.scoring,
-            blocked=[blocked.tolist()],
-        )
-        cases.append(
-            {
-                "history": _ids(dataset, history),
-                "blocked": _ids(dataset, blocked),
-                "items": _ids(dataset, found.rows),
-                "scores": [float(score) for score in found.scores],
-            }
-        )
-    return cases
-
-
-def _ids(dataset: Dataset, rows: Sequence[int] | NDArray[np.int64]) -> list[str]:
-    return [dataset.items[int(row)].id for row in rows]
-
-
 def _manifest(
     model_folder: Path,
     folder: Path,
     dataset: Dataset,
+    catalog: Catalog,
     card: RecommenderCard,
     decoder: Decoder,
-    num_beams: int,
-    top_k: int,
-    scoring: str,
+    options: ExportOptions,
+    how: Search,
 ) -> bundle.Manifest:
     ranks_file = model_folder / "low_rank.json"
     ranks = read_json(ranks_file)["ranks"] if ranks_file.is_file() else {}
-    names = [bundle.GRAPH, bundle.WEIGHTS, bundle.CATALOG, bundle.ITEMS, bundle.GOLDEN]
+    names = [bundle.GRAPH, bundle.WEIGHTS, bundle.CATALOG, bundle.ITEMS]
     weight_bytes = (folder / bundle.WEIGHTS).stat().st_size
+    # Int8 products repack a matrix a call for little; the copy that repacking at load makes is half of the memory.
+    prepack = find_precision(options.precision).kind != "int8-dynamic"
+    prompt = card.prompt
     return bundle.Manifest(
         name=dataset.name,
         files=bundle.file_facts(folder, names),
@@ -190,15 +187,22 @@ def _manifest(
             parameters=parameter_count(model_folder),
             keep_ratio=decoder.keep_ratio(ranks),
             ranks=ranks,
-            precision="fp32",
+            precision=options.precision,
         ),
-        prompt=card.prompt,
-        search=bundle.SearchFacts(num_beams, top_k, "trie", scoring),
+        prompt=prompt,
+        search=bundle.SearchFacts(how.num_beams, options.top_k, "trie", how.scoring, how.ahead),
         graph=bundle.GraphFacts(
-            "loop", OPSET, OLDEST_ONNXRUNTIME, list(Vocabulary.for_scoring(card.prompt, scoring).embedding_rows)
+            form="loop",
+            opset=OPSET,
+            onnxruntime=OLDEST_ONNXRUNTIME,
+            embedding_rows=list(Vocabulary.for_scoring(prompt, how.scoring).embedding_rows),
+            kv_cache=[decoder.layers, 2, decoder.kv_heads, decoder.head_size],
+            prefix_tokens=len(prompt.prefix_ids) if options.prefix_cache else 0,
+            prepack=prepack,
         ),
         items=len(dataset.items),
-        expected_peak_memory_bytes=expected_peak_memory(decoder, card.prompt, num_beams, weight_bytes),
+        expected_peak_memory_bytes=expected_peak_memory(decoder, prompt, how, weight_bytes, prepack=prepack)
+        + catalog_memory_bytes(catalog, (folder / bundle.ITEMS).stat().st_size),
         provenance={
             "checkpoint_sha256": checkpoint_hash(model_folder),
             **{f"dataset_{key}": value for key, value in card.dataset.items()},
@@ -207,22 +211,18 @@ def _manifest(
     )
 
 
-def expected_peak_memory(decoder: Decoder, prompt: Prompt, num_beams: int, weight_bytes: int) -> int:
+def expected_peak_memory(decoder: Decoder, prompt: Prompt, how: Search, weight_bytes: int, *, prepack: bool) -> int:
     """Return an estimate of a process's peak memory in bytes while it opens and runs the bundle.
 
-    Weights count twice: the runtime repacks matrices at load while the file is still mapped. Activations are the
-    widest rows of the prompt and the keys and values of prompt and beams.
+    Weights count twice where the runtime repacks them at load while the file is still mapped. Keys and values of
+    prompt and beams count twice, as a pass begins with them and makes grown ones. Activations are the widest rows of
+    the prompt. Every node of the graph takes a few kilobytes.
     """
-    tokens = prompt.max_tokens + num_beams * (prompt.levels - 1)
+    tokens = prompt.max_tokens + how.num_beams * (prompt.levels - 1)
     widest = 4 * decoder.intermediate + 8 * decoder.hidden + decoder.heads * tokens
     cache = 2 * decoder.layers * decoder.kv_heads * decoder.head_size * tokens
-    return _RUNTIME_BYTES + 2 * weight_bytes + 4 * (tokens * widest + 2 * cache)
-
-
-def checkpoint_hash(model_folder: Path) -> str:
-    """Return the SHA-256 of a model's weights: of the file, or of the shards' hashes one after another."""
-    hashes = [sha256_file(path) for path in shards(model_folder)]
-    return hashes[0] if len(hashes) == 1 else "+".join(hashes)
+    weights = (2 if prepack else 1) * weight_bytes
+    return _RUNTIME_BYTES + _LAYER_BYTES * decoder.layers + weights + 4 * (tokens * widest + 2 * cache)
 
 
 def _evaluation(model_folder: Path) -> dict[str, Any] | None:

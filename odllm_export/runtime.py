@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import onnxruntime
 import psutil
@@ -14,12 +17,19 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from lcrec.catalog import Catalog, hash_item_ids, read_catalog
-from odllm_export.bundle import CATALOG, GRAPH, Manifest, check_files, read_items, read_manifest
+from odllm_export.bundle import CATALOG, GRAPH, ItemRow, Manifest, check_files, read_items, read_manifest
 from odllm_export.errors import BundleError, HistoryError
+
+if TYPE_CHECKING:
+    from odllm_export.session import Session
 
 PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider"}
 """Execution providers by the name that the command line uses."""
 
+_COMPARABLE = 50_000
+
+Ranked = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Item rows and their scores, best first."""
 
 _RUNTIME_ERRORS = (
     runtime_errors.Fail,
@@ -33,6 +43,27 @@ _RUNTIME_ERRORS = (
 """What the runtime raises for a graph that it cannot open; they have no common root but Exception."""
 
 
+class Options(msgspec.Struct, frozen=True):
+    """How a bundle is opened.
+
+    Attributes:
+        provider: a key of `PROVIDERS`.
+        threads: of the runtime's intra-op pool; they never spin while they wait.
+        prepack: repack the weights at load: calls are faster, and the weights are in memory twice while it loads and
+            no longer shared with the file. None: as the manifest says. False leaves them memory-mapped.
+        arena: keep freed activations for the next call.
+        check_memory: refuse a bundle that is larger than the memory that is free.
+        profile_prefix: where the runtime writes its profile; none if empty.
+    """
+
+    provider: str = "cpu"
+    threads: int = 1
+    prepack: bool | None = None
+    arena: bool = True
+    check_memory: bool = True
+    profile_prefix: str = ""
+
+
 @dataclass(frozen=True)
 class Recommendation:
     """One recommended item; `score` is the sum of its codes' log-probabilities."""
@@ -43,50 +74,82 @@ class Recommendation:
 
 
 class Recommender:
-    """An opened bundle. Calls may come from several threads at once."""
+    """An opened bundle. Calls may come from several threads at once; `close` frees the memory, as does `with`."""
 
     def __init__(
         self,
         manifest: Manifest,
         catalog: Catalog,
-        items: list[dict[str, str]],
-        session: onnxruntime.InferenceSession,
+        items: list[ItemRow],
+        inference: onnxruntime.InferenceSession,
     ) -> None:
         self.manifest = manifest
         self.catalog = catalog
         self.items = items
-        self.session = session
+        self._inference: onnxruntime.InferenceSession | None = inference
         self._rows = {item["id"]: row for row, item in enumerate(items)}
-        self._catalog_feed = catalog.arrays()
+        layers, two, kv_heads, head_size = manifest.graph.kv_cache
+        fixed: dict[str, NDArray[Any]] = {
+            "kv_cache": np.zeros((layers, two, kv_heads, 0, head_size), np.float32),
+            "cached_tokens": np.zeros(1, np.int64),
+            "return_cache": np.zeros(1, np.bool_),
+            **catalog.arrays(),
+        }
+        self._fixed_feed = {name: ort_value(array) for name, array in fixed.items()}
 
     @classmethod
-    def open(
-        cls, folder: Path, *, provider: str = "cpu", threads: int = 1, profile_prefix: Path | None = None
-    ) -> Recommender:
+    def open(cls, folder: Path, options: Options | None = None) -> Recommender:
         """Open a bundle by path; everything is checked before anything large is loaded.
 
         Args:
             folder: the bundle.
-            provider: a key of `PROVIDERS`.
-            threads: of the runtime's intra-op pool.
-            profile_prefix: where the runtime writes its profile, if wanted.
+            options: how.
 
         Raises:
             BundleError: damaged, too new, not of one piece, too much for the installed runtime, or larger than the
                 memory that is free.
         """
+        options = options or Options()
         manifest = read_manifest(folder)
         _check_runtime(manifest.graph.onnxruntime, folder)
         check_files(folder, manifest)
         free = psutil.virtual_memory().available
-        if manifest.expected_peak_memory_bytes > free:
+        if options.check_memory and manifest.expected_peak_memory_bytes > free:
             raise BundleError(
                 f"{folder} needs about {manifest.expected_peak_memory_bytes >> 20} MiB at its peak and "
-                f"{free >> 20} MiB are free. Close other programs, or export with a smaller keep ratio."
+                f"{free >> 20} MiB are free. Close other programs, or export with a smaller keep ratio or precision."
             )
-        catalog, items = _read_catalog(folder, manifest)
-        session = _open_session(folder / GRAPH, provider, threads, profile_prefix)
-        return cls(manifest, catalog, items, session)
+        catalog, items = read_catalog_and_items(folder, manifest)
+        return cls(manifest, catalog, items, _open_inference(folder / GRAPH, manifest, options))
+
+    def __enter__(self) -> Recommender:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the model; calls that are running end as they would have."""
+        self._inference = None
+
+    @property
+    def inference(self) -> onnxruntime.InferenceSession:
+        """The runtime's session.
+
+        Raises:
+            BundleError: the recommender was closed.
+        """
+        if self._inference is None:
+            raise BundleError("this recommender is closed; open the bundle again")
+        return self._inference
+
+    def session(self) -> Session:
+        """Return a session, which keeps what it computed for one user's growing history."""
+        from odllm_export.session import Session
+
+        return Session(self)
 
     def rows_of(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
         """Return the rows of items by id.
@@ -96,39 +159,58 @@ class Recommender:
         """
         for item in item_ids:
             if item not in self._rows:
-                near = difflib.get_close_matches(item, self._rows, n=3)
+                # Comparing with every id takes seconds where there are a million.
+                near = difflib.get_close_matches(item, self._rows, n=3) if len(self._rows) <= _COMPARABLE else []
                 hint = f" Did you mean {', '.join(near)}?" if near else ""
                 raise HistoryError(f"item {item!r} is not in this bundle's {len(self.items)} items.{hint}")
         return np.array([self._rows[item] for item in item_ids], dtype=np.int64)
 
     def recommend(
-        self, history: Sequence[str], *, top_k: int | None = None, blocked: Collection[str] = ()
+        self,
+        history: Sequence[str],
+        *,
+        top_k: int | None = None,
+        blocked: Collection[str] = (),
+        exclude_seen: bool = False,
     ) -> list[Recommendation]:
-        """Return the best next items for a history.
+        """Return the best next items for a history: `top_k` distinct ones, fewer only if fewer are live.
 
         Args:
             history: item ids, oldest first; the last `manifest.prompt.max_items` are read.
             top_k: how many, at most `num_beams`; the manifest's `top_k` if not given.
-            blocked: item ids that must not come back, such as those seen already.
+            blocked: item ids that must not come back.
+            exclude_seen: block the whole history as well, also what lies before the window that is read.
 
         Raises:
             HistoryError: an empty history, an unknown id, or a `top_k` beyond the search's beams.
         """
+        return self.answer(self.recommend_rows, history, top_k=top_k, blocked=blocked, exclude_seen=exclude_seen)
+
+    def answer(
+        self,
+        ask: Callable[[NDArray[np.int64], NDArray[np.int64]], Ranked],
+        history: Sequence[str],
+        *,
+        top_k: int | None,
+        blocked: Collection[str],
+        exclude_seen: bool,
+    ) -> list[Recommendation]:
+        """Put a question in ids to `ask`, which speaks rows, and return the answer with titles."""
         beams = self.manifest.search.num_beams
         top_k = self.manifest.search.top_k if top_k is None else top_k
         if not 1 <= top_k <= beams:
             raise HistoryError(
                 f"top_k is {top_k}; this bundle searches with {beams} beams and returns 1 to {beams} items"
             )
-        rows, scores = self.recommend_rows(self.rows_of(history), self.rows_of(sorted(blocked)))
+        seen = self.rows_of(history)
+        hidden = self.rows_of(sorted(blocked))
+        rows, scores = ask(seen, np.concatenate([hidden, seen]) if exclude_seen else hidden)
         return [
             Recommendation(self.items[row]["id"], self.items[row]["title"], float(score))
             for row, score in zip(rows[:top_k], scores[:top_k], strict=True)
         ]
 
-    def recommend_rows(
-        self, history: NDArray[np.int64], blocked: NDArray[np.int64] | None = None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def recommend_rows(self, history: NDArray[np.int64], blocked: NDArray[np.int64] | None = None) -> Ranked:
         """Return item rows and scores, best first; both have `num_beams` entries, fewer if fewer items are live.
 
         Args:
@@ -138,23 +220,48 @@ class Recommender:
         Raises:
             HistoryError: the history is empty.
         """
+        items, scores = self.run(history, blocked, ["items", "scores"], {})
+        return items.numpy(), scores.numpy()
+
+    def run(
+        self,
+        history: NDArray[np.int64],
+        blocked: NDArray[np.int64] | None,
+        outputs: list[str],
+        cache: dict[str, onnxruntime.OrtValue],
+    ) -> list[onnxruntime.OrtValue]:
+        """Run the graph once.
+
+        Args:
+            history: `[items]` rows, oldest first.
+            blocked: `[items]` rows that must not come back.
+            outputs: names of the wanted outputs.
+            cache: the cache's inputs, where they are not those of a call without one.
+
+        Raises:
+            HistoryError: the history is empty.
+        """
         if not len(history):
             raise HistoryError("the history is empty; a recommendation needs at least one item")
         blocked = np.zeros(0, np.int64) if blocked is None else blocked
-        feed = {"history": history, "blocked": blocked, **self._catalog_feed}
-        rows, scores = self.session.run(["items", "scores"], feed)
-        return rows, scores
+        feed = self._fixed_feed | {"history": ort_value(history), "blocked": ort_value(blocked)} | cache
+        values: list[onnxruntime.OrtValue] = self.inference.run_with_ort_values(outputs, feed)
+        return values
 
 
-def session_options(threads: int, profile_prefix: Path | None = None) -> onnxruntime.SessionOptions:
+def ort_value(array: NDArray[Any]) -> onnxruntime.OrtValue:
+    """Return an array as the runtime's value, without copying it."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
     """Return the options that a phone wants: a fixed number of threads that do not spin while they wait."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if profile_prefix is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = str(profile_prefix)
+    # Where a processor has no exact product of uint8 and int8, sums in between overflow; this asks for exact ones.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 
@@ -169,24 +276,32 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2])
 
 
-def _open_session(
-    graph: Path, provider: str, threads: int, profile_prefix: Path | None
-) -> onnxruntime.InferenceSession:
-    if provider not in PROVIDERS:
-        raise BundleError(f"provider {provider!r} is not one of {', '.join(PROVIDERS)}")
-    name = PROVIDERS[provider]
+def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntime.InferenceSession:
+    if how.provider not in PROVIDERS:
+        raise BundleError(f"provider {how.provider!r} is not one of {', '.join(PROVIDERS)}")
+    name = PROVIDERS[how.provider]
     if name not in onnxruntime.get_available_providers():
         raise BundleError(f"the installed onnxruntime has no {name}; it would silently run on the CPU instead")
+    options = session_options(how.threads)
+    options.enable_cpu_mem_arena = how.arena
+    if not (manifest.graph.prepack if how.prepack is None else how.prepack):
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    if how.profile_prefix:
+        options.enable_profiling = True
+        options.profile_file_prefix = how.profile_prefix
     try:
-        return onnxruntime.InferenceSession(
-            str(graph), sess_options=session_options(threads, profile_prefix), providers=[name]
-        )
+        return onnxruntime.InferenceSession(str(graph), sess_options=options, providers=[name])
     except _RUNTIME_ERRORS as error:
         raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {graph}: {error}") from error
 
 
-def _read_catalog(folder: Path, manifest: Manifest) -> tuple[Catalog, list[dict[str, str]]]:
-    """Read the catalogue and the item table, and check that they, the prompt and the head belong together."""
+def read_catalog_and_items(folder: Path, manifest: Manifest) -> tuple[Catalog, list[ItemRow]]:
+    """Read the catalogue and the item table, and check that they, the prompt and the head belong together.
+
+    Raises:
+        BundleError: they do not, or the item table is damaged.
+        CatalogError: the catalogue is damaged.
+    """
     catalog = read_catalog(folder / CATALOG)
     items = read_items(folder)
     if hash_item_ids([item["id"] for item in items]) != catalog.ids_sha256 or len(items) != manifest.items:

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from odllm_artifact import read_json
+from odllm_artifact import read_json, sha256_file
 from odllm_export.errors import TensorError
 
 
@@ -110,3 +110,9 @@ def parameter_count(folder: Path) -> int:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         total += sum(int(np.prod(entry["shape"])) for name, entry in header.items() if name != "__metadata__")
     return total
+
+
+def checkpoint_hash(model_folder: Path) -> str:
+    """Return the SHA-256 of a model's weights: of the file, or of the shards' hashes one after another."""
+    hashes = [sha256_file(path) for path in shards(model_folder)]
+    return hashes[0] if len(hashes) == 1 else "+".join(hashes)

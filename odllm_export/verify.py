@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from compression.checkpoint import load_model
 from lcrec.dataset import Dataset
-from lcrec.search import SearchResult, search
+from lcrec.search import SearchResult
 from odllm_artifact import Progress, silent
 from odllm_export.errors import VerificationError
-from odllm_export.export import TOLERANCE, checkpoint_hash, sample_histories
+from odllm_export.golden import TOLERANCE, Case, sample_histories
+from odllm_export.list_difference import list_difference
+from odllm_export.oracle import model_results
+from odllm_export.precision import find_precision
 from odllm_export.runtime import Recommender
+from odllm_export.tensors import checkpoint_hash
 
-Case = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""A history and its blocked items, both as item rows."""
+MIN_OVERLAP = 0.6
+"""Share of the model's items that a rounded bundle must return; a wrong graph would return next to none."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -35,17 +38,23 @@ class Verification(msgspec.Struct, frozen=True):
     """What a verification found.
 
     Attributes:
+        precision: of the bundle. A rounded one is not the model: its lists are compared by their overlap.
         histories: compared.
         identical_lists: whose items agree in every position.
         ties: whose items differ only among equal scores.
+        mean_overlap: of the first `top_k` items, the share that is among the model's first `top_k`.
+        same_first_item: share of the histories whose best item is the model's.
         max_score_difference: over all positions of all lists.
         tolerance: within which two scores count as equal.
-        first_difference: None when the bundle is verified.
+        first_difference: None when all lists agree.
     """
 
+    precision: str
     histories: int
     identical_lists: int
     ties: int
+    mean_overlap: float
+    same_first_item: float
     max_score_difference: float
     tolerance: float
     first_difference: Difference | None
@@ -71,15 +80,17 @@ def verify_bundle(
             f"the bundle was exported from a checkpoint with SHA-256 {made_from}; {model_folder} has {given}. "
             "Verify against the model it was exported from, or export again."
         )
-    identical = ties = 0
-    largest, first = 0.0, None
-    for number, ((history, blocked), expected) in enumerate(
-        zip(cases, _expected(recommender, model_folder, cases), strict=True)
-    ):
+    identical = ties = same_first = 0
+    overlap = largest = 0.0
+    first, top_k = None, recommender.manifest.search.top_k
+    results = model_results(model_folder, recommender.manifest, recommender.catalog, cases)
+    for number, ((history, blocked), expected) in enumerate(zip(cases, results, strict=True)):
         rows, scores = recommender.recommend_rows(history, blocked)
         compared = min(len(scores), len(expected.scores))
         gap = float(np.abs(scores[:compared] - expected.scores[:compared]).max(initial=0.0))
         largest = max(largest, gap)
+        overlap += _overlap(rows[:top_k], expected.rows[:top_k])
+        same_first += np.array_equal(rows[:1], expected.rows[:1])
         if np.array_equal(rows, expected.rows) and gap <= TOLERANCE:
             identical += 1
         elif (what := difference(rows, scores, expected)) is None:
@@ -87,54 +98,26 @@ def verify_bundle(
         elif first is None:
             first = _describe(recommender, number, history, rows, expected, what)
         progress(number + 1, len(cases))
-    return Verification(len(cases), identical, ties, largest, TOLERANCE, first)
+    return Verification(
+        precision=recommender.manifest.model.precision,
+        histories=len(cases),
+        identical_lists=identical,
+        ties=ties,
+        mean_overlap=overlap / len(cases),
+        same_first_item=same_first / len(cases),
+        max_score_difference=largest,
+        tolerance=TOLERANCE,
+        first_difference=first,
+    )
 
 
-def _expected(recommender: Recommender, model_folder: Path, cases: Sequence[Case]) -> Iterator[SearchResult]:
-    """Yield the model's own results.
-
-    One history at a time, as the graph runs them: a padded batch is faster, but adds in another order.
-    """
-    manifest, catalog = recommender.manifest, recommender.catalog
-    model, item_codes = load_model(model_folder), catalog.item_code_rows - catalog.level_offsets
-    for history, blocked in cases:
-        yield from search(
-            model,
-            [manifest.prompt.encode(item_codes[history])],
-            catalog,
-            manifest.prompt.first_code_token,
-            num_beams=manifest.search.num_beams,
-            scoring=manifest.search.scoring,  # type: ignore[arg-type]
-            blocked=[blocked.tolist()],
-        )
+def _overlap(rows: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
+    return len(np.intersect1d(rows, expected)) / len(expected) if len(expected) else float(not len(rows))
 
 
 def difference(rows: NDArray[np.int64], scores: NDArray[np.float32], expected: SearchResult) -> str | None:
-    """Say how a list differs from the expected one beyond ties, or None.
-
-    Two lists are equal up to ties when they are as long, an item that is in both has one score, the scores agree
-    position by position, and an item that is in only one stands level with the list's end. The last two are not
-    asked where the search itself met a tie at its edge (`SearchResult.margin`): a beam chosen otherwise there leads
-    to other items further down.
-    """
-    if len(rows) != len(expected.rows):
-        return f"{len(rows)} items instead of {len(expected.rows)}"
-    ours = dict(zip(rows.tolist(), scores.tolist(), strict=True))
-    theirs = dict(zip(expected.rows.tolist(), expected.scores.tolist(), strict=True))
-    for row in ours.keys() & theirs.keys():
-        if abs(ours[row] - theirs[row]) > TOLERANCE:
-            return f"item row {row} has score {ours[row]:.6f} instead of {theirs[row]:.6f}"
-    if expected.margin <= TOLERANCE:
-        return None
-    wrong = np.flatnonzero(~(np.abs(scores - expected.scores) <= TOLERANCE))
-    if len(wrong):
-        i = wrong[0]
-        return f"score {scores[i]:.6f} instead of {expected.scores[i]:.6f} at position {i + 1}"
-    for row in ours.keys() ^ theirs.keys():
-        score, end = (ours[row], expected.scores[-1]) if row in ours else (theirs[row], scores[-1])
-        if abs(score - end) > TOLERANCE:
-            return f"item row {row} with score {score:.6f} is in one list only, which ends at {end:.6f}"
-    return None
+    """Say how a list differs from the model's beyond ties, or None (see `list_difference`)."""
+    return list_difference(rows, scores, expected.rows, expected.scores, tolerance=TOLERANCE, margin=expected.margin)
 
 
 def _describe(
@@ -151,14 +134,23 @@ def _describe(
     return Difference(number, ids(history), ids(rows), ids(expected.rows), what)
 
 
-def require_verified(found: Verification) -> None:
-    """Raise if a verification found a difference beyond ties.
+def require_verified(found: Verification, *, min_overlap: float = MIN_OVERLAP) -> None:
+    """Raise if a verification failed.
+
+    An exact bundle fails on any difference beyond ties, a rounded one if its lists overlap less than `min_overlap`.
 
     Raises:
-        VerificationError: with the first difference.
+        VerificationError: with the first difference, or the overlap.
     """
     first = found.first_difference
     if first is None:
+        return
+    if not find_precision(found.precision).exact:
+        if found.mean_overlap < min_overlap:
+            raise VerificationError(
+                f"the {found.precision} bundle's lists share {found.mean_overlap:.1%} of their items with the model's; "
+                f"at least {min_overlap:.0%} are asked for. Export with a finer precision."
+            )
         return
     wrong = found.histories - found.identical_lists - found.ties
     raise VerificationError(

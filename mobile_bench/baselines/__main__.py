@@ -50,16 +50,19 @@ def print_summary(summary: Summary, console: Console) -> None:
     """Print rows, ratios and exports as tables."""
     title = f"{summary.shape.name}, prompt {summary.prompt_tokens} tokens, 1 thread, {summary.machine.cpu_model}"
     rows = Table(title=title, title_justify="left")
-    for column in ("row", "CPU ms", "wall ms", "peak MiB", "identical lists"):
+    for column in ("row", "CPU ms", "wall ms", "peak MiB", "identical lists", "overlap"):
         rows.add_column(column, justify="left" if column == "row" else "right")
     for row in summary.rows:
         lists = f"{row.identical_lists} of {row.histories}"
         times = (f"{row.cpu_ms_p50:.0f}", f"{row.wall_ms_p50:.0f}", f"{row.peak_memory_bytes / _MIB:.0f}")
-        rows.add_row(row.name, *times, lists)
+        rows.add_row(row.name, *times, *((lists, f"{row.mean_overlap:.0%}") if row.reference else ("", "")))
     console.print(rows)
     for name, ratio in summary.ratio_intervals.items():
         line = f"{name}: {ratio.cpu:.2f} ({ratio.cpu_low:.2f} to {ratio.cpu_high:.2f}) of CPU time"
         console.print(line, highlight=False)
+    for name, share in summary.sgemm_shares.items():
+        console.print(f"{name}: {share:.0%} of the machine's sgemm rate", highlight=False)
+    console.print(f"time over operations, long prompt over usual: {summary.long_prompt_growth:.2f}", highlight=False)
     for name, export in summary.exports.items():
         share = export.peak_memory_bytes / export.model_bytes
         took = f"{export.seconds:.1f} s ({export.cpu_seconds:.1f} s of CPU)"

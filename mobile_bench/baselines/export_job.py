@@ -1,6 +1,6 @@
 """Exports one model in a process of its own, so that time and peak memory are the export's alone.
 
-`python -m mobile_bench.baselines.export_job MODEL OUT SCORING SHAPE HISTORIES` prints one line of JSON.
+`python -m mobile_bench.baselines.export_job MODEL OUT SCORING PRECISION SHAPE HISTORIES` prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -35,23 +35,21 @@ class ExportFacts(msgspec.Struct, frozen=True):
     bundle_bytes: int
 
 
-def export(model: Path, out: Path, scoring: str, shape_name: str, histories: int) -> ExportFacts:
+def export(model: Path, out: Path, scoring: str, precision: str, shape_name: str, histories: int) -> ExportFacts:
     """Export a benchmark model and return what it took."""
     from odllm_export.bundle import WEIGHTS
-    from odllm_export.export import export_bundle
+    from odllm_export.export import ExportOptions, export_bundle
 
     shape = find_shape(shape_name)
     dataset = Workload(shape, histories).dataset
     before, started, cpu_started = resident_memory().total, time.perf_counter(), time.process_time()
-    export_bundle(
-        model,
-        dataset,
-        out,
+    options = ExportOptions(
         num_beams=shape.num_beams,
         top_k=shape.top_k,
         scoring=scoring,  # type: ignore[arg-type]
-        overwrite=True,
+        precision=precision,
     )
+    export_bundle(model, dataset, out, options, overwrite=True)
     return ExportFacts(
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - cpu_started,
@@ -63,6 +61,6 @@ def export(model: Path, out: Path, scoring: str, shape_name: str, histories: int
 
 
 if __name__ == "__main__":
-    model_folder, out_folder, how, shape_argument, count = sys.argv[1:]
-    facts = export(Path(model_folder), Path(out_folder), how, shape_argument, int(count))
+    model_folder, out_folder, how, rounding, shape_argument, count = sys.argv[1:]
+    facts = export(Path(model_folder), Path(out_folder), how, rounding, shape_argument, int(count))
     print(msgspec.json.encode(facts).decode())

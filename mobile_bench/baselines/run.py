@@ -16,10 +16,16 @@ import msgspec
 from mobile_bench import protocol
 from mobile_bench.baselines.export_job import ExportFacts
 from mobile_bench.baselines.models import BUILD_FILE, ensure_model
-from mobile_bench.baselines.rows import BUNDLES, KEEP_RATIOS, ROWS, UNTIMED, RowSpec
-from mobile_bench.baselines.summary import Summary, ratio_intervals, summarize_row
+from mobile_bench.baselines.rows import BUNDLES, MODELS, ROWS, UNTIMED, BundleSpec, RowSpec
+from mobile_bench.baselines.summary import (
+    Summary,
+    long_prompt_growth,
+    ratio_intervals,
+    sgemm_shares,
+    summarize_row,
+)
 from mobile_bench.baselines.worker import ListRows, Lists, OpenRow
-from mobile_bench.baselines.workload import Shape, Workload
+from mobile_bench.baselines.workload import Shape, Workload, long_shape
 from mobile_bench.device import host_device
 from mobile_bench.errors import WorkerError
 from mobile_bench.record import Timing
@@ -34,11 +40,23 @@ WORKER = "mobile_bench.baselines.worker"
 TIMEOUT_S = 900.0
 
 
+class Workloads:
+    """The usual prompts and the long ones."""
+
+    def __init__(self, shape: Shape, histories: int) -> None:
+        self.usual, self.long = Workload(shape, histories), Workload(long_shape(shape), histories)
+
+    def of(self, long: bool) -> Workload:
+        """Return the workload of a row or model."""
+        return self.long if long else self.usual
+
+
 class RowProcess:
     """A row in its process, loaded and warm."""
 
-    def __init__(self, spec: RowSpec, workload: Workload, out: Path, worker: WorkerProcess) -> None:
+    def __init__(self, spec: RowSpec, workloads: Workloads, out: Path, worker: WorkerProcess) -> None:
         self._worker = worker
+        workload = workloads.of(spec.long)
         histories = [history.tolist() for history in workload.histories]
         opening = OpenRow(spec.kind, str(out / spec.folder), spec.scoring, workload.shape.name, histories)
         worker.ask(opening, protocol.OpenReply, timeout_s=TIMEOUT_S)
@@ -65,40 +83,45 @@ def run(shape: Shape, out: Path, *, rounds: int, histories: int, progress: Progr
     Raises:
         DeviceError: a row's process died or hung.
     """
-    workload = Workload(shape, histories)
-    steps, rounds_weight = len(KEEP_RATIOS) + len(BUNDLES), 4.0 * rounds
+    workloads = Workloads(shape, histories)
+    steps, rounds_weight = len(MODELS) + len(BUNDLES), 6.0 * rounds
     all_steps = steps + rounds_weight + len(ROWS) + len(UNTIMED)
-    for number, (name, keep_ratio) in enumerate(KEEP_RATIOS.items()):
+    for number, (name, model) in enumerate(MODELS.items()):
         progress(number, all_steps, f"building {name}")
-        ensure_model(shape, keep_ratio, out / name)
+        ensure_model(workloads.of(model.long).shape, model.keep_ratio, out / name)
     exports = {}
-    for number, (name, (model, scoring)) in enumerate(BUNDLES.items(), start=len(KEEP_RATIOS)):
+    for number, (name, bundle) in enumerate(BUNDLES.items(), start=len(MODELS)):
         progress(number, all_steps, f"exporting {name}")
-        exports[name] = ensure_bundle(out, name, model, scoring, workload)
+        exports[name] = ensure_bundle(out, name, bundle, workloads.of(MODELS[bundle.model].long))
 
     def report_rounds(done: float, total: float, note: str = "") -> None:
         progress(steps + rounds_weight * done / total, all_steps, note)
 
-    timings, lists = time_rows(workload, out, rounds, report_rounds)
-    lists.update(reference_lists(workload, out))
-    summary = _summary(workload, timings, lists, exports)
+    timings, lists = time_rows(workloads, out, rounds, report_rounds)
+    lists.update(reference_lists(workloads, out))
+    summary = _summary(workloads.usual, timings, lists, exports)
     write_json(out / SUMMARY_FILE, msgspec.to_builtins(summary))
     progress(all_steps, all_steps, "done")
     return summary
 
 
-def ensure_bundle(out: Path, name: str, model: str, scoring: str, workload: Workload) -> ExportFacts:
+def ensure_bundle(out: Path, name: str, spec: BundleSpec, workload: Workload) -> ExportFacts:
     """Export a bundle in a process of its own, unless it stands there, of this model; return what it took.
 
     Raises:
         WorkerError: the export failed.
     """
     kept = out / (name + EXPORT_FILE_SUFFIX)
-    made_from = {"build": read_json(out / model / BUILD_FILE), "scoring": scoring, "source": _source_hash()}
+    made_from = {
+        "build": read_json(out / spec.model / BUILD_FILE),
+        "bundle": msgspec.to_builtins(spec),
+        "source": _source_hash(),
+    }
     if kept.is_file() and (out / name / MANIFEST).is_file() and read_json(kept)["made_from"] == made_from:
         return msgspec.convert(read_json(kept)["facts"], ExportFacts)
-    arguments = [str(out / model), str(out / name), scoring, workload.shape.name, str(len(workload.histories))]
-    command = [sys.executable, "-m", "mobile_bench.baselines.export_job", *arguments]
+    folders, how = [str(out / spec.model), str(out / name)], [spec.scoring, spec.precision]
+    asked = [workload.shape.name, str(len(workload.histories))]
+    command = [sys.executable, "-m", "mobile_bench.baselines.export_job", *folders, *how, *asked]
     environment = {**os.environ, **ONE_THREAD}
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment)
     if done.returncode:
@@ -108,24 +131,26 @@ def ensure_bundle(out: Path, name: str, model: str, scoring: str, workload: Work
     return facts
 
 
-def time_rows(workload: Workload, out: Path, rounds: int, progress: Progress) -> tuple[list[Timing], dict[str, Lists]]:
+def time_rows(
+    workloads: Workloads, out: Path, rounds: int, progress: Progress
+) -> tuple[list[Timing], dict[str, Lists]]:
     """Time all rows in alternating rounds; return their timings, and their lists by name."""
     settings = protocol.Settings(min_seconds=0, min_calls=rounds, min_rounds=rounds, max_seconds=TIMEOUT_S)
     with ExitStack() as stack:
         rows = [
-            RowProcess(spec, workload, out, stack.enter_context(WorkerProcess(spec.name, module=WORKER)))
+            RowProcess(spec, workloads, out, stack.enter_context(WorkerProcess(spec.name, module=WORKER)))
             for spec in ROWS
         ]
         timings = run_rounds(rows, 1, settings, progress)
         return timings, {spec.name: row.lists() for spec, row in zip(ROWS, rows, strict=True)}
 
 
-def reference_lists(workload: Workload, out: Path) -> dict[str, Lists]:
+def reference_lists(workloads: Workloads, out: Path) -> dict[str, Lists]:
     """Return the lists of the untimed reference rows by name."""
     found = {}
     for spec in UNTIMED:
         with WorkerProcess(spec.name, module=WORKER) as worker:
-            found[spec.name] = RowProcess(spec, workload, out, worker).lists()
+            found[spec.name] = RowProcess(spec, workloads, out, worker).lists()
     return found
 
 
@@ -134,12 +159,15 @@ def _summary(
 ) -> Summary:
     intervals = ratio_intervals(timings)
     packages = ("odllm", "torch", "transformers", "onnxruntime", "onnx", "numpy")
+    rows = [
+        summarize_row(spec, timing, lists, workload.shape.top_k) for spec, timing in zip(ROWS, timings, strict=True)
+    ]
     return Summary(
-        rows=[
-            summarize_row(spec, timing, lists, workload.shape.top_k) for spec, timing in zip(ROWS, timings, strict=True)
-        ],
+        rows=rows,
         ratios={name: interval.cpu for name, interval in intervals.items()},
         ratio_intervals=intervals,
+        sgemm_shares=sgemm_shares(rows),
+        long_prompt_growth=long_prompt_growth(rows),
         exports=exports,
         shape=workload.shape,
         prompt_tokens=len(workload.prompts[0]),

@@ -1,4 +1,4 @@
-"""The rows of the benchmark: three ways to answer the same question, one interface.
+"""The rows of the benchmark: ways to answer the same question, one interface.
 
 Torch is imported by the runners that need it: its libraries would otherwise count in a bundle's memory.
 """
@@ -92,12 +92,60 @@ class BundleRunner:
     def __init__(self, bundle: Path, histories: list[list[int]]) -> None:
         from odllm_export.runtime import Recommender
 
-        self.recommender = Recommender.open(bundle, threads=1)
+        self.recommender = Recommender.open(bundle)
         self.histories = [np.asarray(history, np.int64) for history in histories]
 
     def ranked(self, number: int) -> Ranked:
         """Return what the graph finds."""
         return self.recommender.recommend_rows(self.histories[number])
+
+
+class SessionRunner:
+    """A bundle whose session has seen all of a history but its last item: what one more tap costs."""
+
+    def __init__(self, bundle: Path, histories: list[list[int]]) -> None:
+        from odllm_export.runtime import Recommender
+
+        self.histories = [np.asarray(history, np.int64) for history in histories]
+        recommender = Recommender.open(bundle)
+        self.sessions = [recommender.session() for _ in histories]
+        for session, history in zip(self.sessions, self.histories, strict=True):
+            session.recommend_rows(history[:-1])
+
+    def ranked(self, number: int) -> Ranked:
+        """Return what the graph finds; the session stays as it was before the last item."""
+        return self.sessions[number].copy().recommend_rows(self.histories[number])
+
+
+class SgemmRunner:
+    """A large float32 matrix product by the same runtime: as fast as this machine multiplies."""
+
+    SIZE = 1024
+    FLOPS = 2 * SIZE**3
+
+    def __init__(self) -> None:
+        import onnx
+        import onnxruntime
+
+        from odllm_export.runtime import session_options
+
+        weights = np.random.default_rng(0).standard_normal((self.SIZE, self.SIZE)).astype(np.float32)
+        shape = [self.SIZE, self.SIZE]
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+            "sgemm",
+            [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
+            [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shape)],
+            [onnx.numpy_helper.from_array(weights, "w")],
+        )
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=10)
+        self.session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(1))
+        self.x = weights.T.copy()
+
+    def ranked(self, number: int) -> Ranked:
+        """Multiply; there is no list."""
+        self.session.run(None, {"x": self.x})
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
 
 
 def smallest_gap(scores: NDArray[np.float32]) -> float:

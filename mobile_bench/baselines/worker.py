@@ -7,7 +7,15 @@ from pathlib import Path
 import msgspec
 
 from mobile_bench import protocol
-from mobile_bench.baselines.runners import BundleRunner, Runner, TorchSearchRunner, TransformersRunner
+from mobile_bench.baselines.flops import recommendation_flops
+from mobile_bench.baselines.runners import (
+    BundleRunner,
+    Runner,
+    SessionRunner,
+    SgemmRunner,
+    TorchSearchRunner,
+    TransformersRunner,
+)
 from mobile_bench.baselines.workload import Workload, find_shape
 from mobile_bench.errors import BenchError
 from mobile_bench.memory import peak_resident_bytes
@@ -18,7 +26,7 @@ class OpenRow(msgspec.Struct, frozen=True, tag_field="do", tag="open_row"):
     """Load a row and answer its first history.
 
     Attributes:
-        kind: `transformers`, `torch` or `bundle`.
+        kind: `transformers`, `torch`, `bundle`, `session` or `sgemm`.
         folder: of the model or bundle.
         scoring: `vocab` or `codes`.
         shape: name of the workload's shape.
@@ -37,11 +45,15 @@ class ListRows(msgspec.Struct, frozen=True, tag_field="do", tag="list_rows"):
 
 
 class Lists(msgspec.Struct, frozen=True):
-    """Answer to `ListRows`: item rows and scores a history, and the process's peak memory so far."""
+    """Answer to `ListRows`: item rows and scores a history, the process's peak memory so far, and operations a call.
+
+    `flops` is 0 for rows that do not count them.
+    """
 
     rows: list[list[int]]
     scores: list[list[float]]
     peak_memory_bytes: int
+    flops: float = 0.0
 
 
 class _Row:
@@ -50,9 +62,24 @@ class _Row:
     def __init__(self, request: OpenRow) -> None:
         self.runner = _runner(request)
         self.histories = len(request.histories)
+        self.shape = request.shape
 
     def call(self, number: int) -> None:
         self.runner.ranked(number % self.histories)
+
+    def flops(self) -> float:
+        """Return the floating-point operations of one call, the mean over the histories; 0 where not counted."""
+        if isinstance(self.runner, SgemmRunner):
+            return float(SgemmRunner.FLOPS)
+        if not isinstance(self.runner, BundleRunner):
+            return 0.0
+        recommender, intermediate = self.runner.recommender, find_shape(self.shape).intermediate
+        total = 0.0
+        for history in self.runner.histories:
+            (tokens_run,) = recommender.run(history, None, ["tokens_run"], {})
+            prompt = recommender.manifest.prompt.length(len(history))
+            total += recommendation_flops(recommender.manifest, intermediate, prompt, int(tokens_run.numpy()[0]))
+        return total / len(self.runner.histories)
 
 
 class RowSession:
@@ -79,6 +106,7 @@ class RowSession:
             [rows.tolist() for rows, _ in answers],
             [scores.tolist() for _, scores in answers],
             peak_resident_bytes(),
+            self.row.flops(),
         )
 
 
@@ -86,6 +114,10 @@ def _runner(request: OpenRow) -> Runner:
     folder = Path(request.folder)
     if request.kind == "bundle":
         return BundleRunner(folder, request.histories)
+    if request.kind == "session":
+        return SessionRunner(folder, request.histories)
+    if request.kind == "sgemm":
+        return SgemmRunner()
     workload = Workload(find_shape(request.shape), len(request.histories))
     if request.kind == "transformers":
         return TransformersRunner(folder, workload)

@@ -33,6 +33,7 @@ class Shape(msgspec.Struct, frozen=True):
         items: in the catalogue, every one with a code of its own.
         prefix: tokens before the history.
         history: items in it.
+        long_history: items in the long prompt's.
         suffix: tokens behind it. Between two items stands one separator token.
         num_beams: of every search.
         top_k: length of the compared lists.
@@ -50,6 +51,7 @@ class Shape(msgspec.Struct, frozen=True):
     items: int
     prefix: int
     history: int
+    long_history: int
     suffix: int
     num_beams: int
     top_k: int
@@ -61,7 +63,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 SHAPES: dict[str, Shape] = {
-    # SmolLM2-135M. The prompt is 16 + 20 items of 4 codes + 19 separators + 5 = 120 tokens.
+    # SmolLM2-135M. The prompt is 16 + 20 items of 4 codes + 19 separators + 5 = 120 tokens; the long one 480.
     "smollm2-135m": Shape(
         name="smollm2-135m",
         hidden=576,
@@ -75,6 +77,7 @@ SHAPES: dict[str, Shape] = {
         items=9_900,
         prefix=16,
         history=20,
+        long_history=92,
         suffix=5,
         num_beams=20,
         top_k=10,
@@ -92,26 +95,34 @@ SHAPES: dict[str, Shape] = {
         items=60,
         prefix=3,
         history=4,
+        long_history=12,
         suffix=2,
         num_beams=6,
         top_k=5,
     ),
 }
 
+_LONG = "-long"
 _SEED = 2025
 _HISTORY_SEED = 2
 """Chosen among 1, 2, 3, …: the first whose top-10 `vocab` scores at SmolLM2's shape are more than 1e-3 apart."""
 
 
 def find_shape(name: str) -> Shape:
-    """Return a shape by name.
+    """Return a shape by name; `NAME-long` is the shape with its long history.
 
     Raises:
         BenchError: there is none of that name.
     """
-    if name not in SHAPES:
+    known = name.removesuffix(_LONG)
+    if known not in SHAPES:
         raise BenchError(f"shape {name!r} is not one of {', '.join(SHAPES)}")
-    return SHAPES[name]
+    return SHAPES[known] if known == name else long_shape(SHAPES[known])
+
+
+def long_shape(shape: Shape) -> Shape:
+    """Return a shape with its long history in place of the usual one."""
+    return msgspec.structs.replace(shape, name=shape.name + _LONG, history=shape.long_history)
 
 
 def make_prompt(shape: Shape) -> Prompt:

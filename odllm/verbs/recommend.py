@@ -22,16 +22,17 @@ def recommend(
     json: Json = False,
 ) -> None:
     """Return the best next items for a history; items of the history itself are left out."""
-    from odllm_export.runtime import Recommender
+    from odllm_export.runtime import Options, Recommender
 
-    recommender = Recommender.open(bundle, threads=threads)
+    recommender = Recommender.open(bundle, Options(threads=threads))
     seen, blocked = _ids(history), _ids(block)
     started = time.perf_counter()
     found = recommender.recommend(seen, top_k=top_k, blocked={*blocked, *(() if include_seen else seen)})
     took_ms = 1000 * (time.perf_counter() - started)
+    wanted = recommender.manifest.search.top_k if top_k is None else top_k
     if json:
         items = [{"item_id": one.item_id, "title": one.title, "score": one.score} for one in found]
-        print_json({"history": seen, "items": items, "time_ms": took_ms})
+        print_json({"history": seen, "top_k": wanted, "items": items, "time_ms": took_ms})
         return
     window = recommender.manifest.prompt.max_items
     if len(seen) > window:
@@ -40,6 +41,8 @@ def recommend(
     say("after " + ", ".join(titles[item] for item in seen[-window:]))
     rows = [[str(i), one.item_id, one.title, f"{one.score:.3f}"] for i, one in enumerate(found, start=1)]
     print_table(f"{len(found)} items in {took_ms:.1f} ms", ["", "id", "title", "score"], rows)
+    if len(found) < wanted:
+        say(f"{len(found)} items: no more are live; {wanted} were asked for")
 
 
 def _ids(text: str) -> list[str]:

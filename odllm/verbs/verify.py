@@ -18,6 +18,9 @@ def verify(
         Path | None, typer.Option(help="Take users' histories from this dataset; random ones otherwise.")
     ] = None,
     histories: Annotated[int, typer.Option(min=1, help="How many histories to compare.")] = 200,
+    min_overlap: Annotated[
+        float, typer.Option(min=0, max=1, help="What a rounded bundle's lists must share with the model's.")
+    ] = 0.6,
     seed: Seed = 0,
     threads: Threads = 1,
     json: Json = False,
@@ -27,11 +30,11 @@ def verify(
 
     from lcrec.dataset import load_dataset
     from odllm.torch_setup import set_up_torch
-    from odllm_export.runtime import Recommender
+    from odllm_export.runtime import Options, Recommender
     from odllm_export.verify import dataset_cases, random_cases, require_verified, verify_bundle
 
     set_up_torch(threads)
-    recommender = Recommender.open(bundle, threads=threads)
+    recommender = Recommender.open(bundle, Options(threads=threads))
     cases = (
         random_cases(recommender, histories, seed=seed)
         if dataset is None
@@ -46,4 +49,9 @@ def verify(
             f"{found.identical_lists} of {found.histories} lists identical, {found.ties} differ only among equal "
             f"scores; largest score difference {found.max_score_difference:.1e}"
         )
-    require_verified(found)
+        if found.first_difference is not None:
+            say(
+                f"{found.precision}: the first items overlap by {found.mean_overlap:.1%}, "
+                f"the best one is the same for {found.same_first_item:.1%}"
+            )
+    require_verified(found, min_overlap=min_overlap)

@@ -6,85 +6,93 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from odllm_export.errors import TensorError
 from odllm_export.families.decoder import Decoder
 from odllm_export.graph.builder import GraphBuilder
+from odllm_export.graph.storage import Storage, Stored
+from odllm_export.quantize import balance
 from odllm_export.tensors import ModelTensors
 
 
 @dataclass(frozen=True)
 class Linear:
-    """The weights of one projection as graph names: `[in, out]` dense, or `[in, rank]` then `[rank, out]`.
+    """The weights of projections that read one input: dense `[in, out]`, or factors `[in, rank]` and `[rank, out]`.
 
-    Projections that read one input are stacked: their dense matrices, or their input factors, become one
-    MatMul with the outputs split behind it.
+    They are stacked: their dense matrices, or their input factors, become one product with the outputs split
+    behind it.
     """
 
     widths: tuple[int, ...]
-    stacked: str
-    output_factors: tuple[str | None, ...]
+    stacked: Stored
+    output_factors: tuple[Stored | None, ...]
     biases: tuple[str | None, ...]
 
 
-def load_linears(
-    graph: GraphBuilder,
-    tensors: ModelTensors,
-    names: Sequence[str],
-    in_features: int,
-    out_features: Sequence[int],
-) -> list[Linear]:
-    """Stream the projections `names`, which share an input, and return them in as few stacks as possible.
+@dataclass(frozen=True)
+class Loader:
+    """Where weights come from, where they go and how they are stored there."""
 
-    Dense and factored projections of one input may be mixed; each kind is stacked with its own.
+    graph: GraphBuilder
+    tensors: ModelTensors
+    storage: Storage
+
+    def vector(self, name: str, width: int) -> str:
+        """Stream a vector as it is: norms and biases are small and everything depends on them."""
+        return self.graph.weight(name, self.tensors.take(name, (width,)))
+
+
+def load_linears(loader: Loader, names: Sequence[str], in_features: int, out_features: Sequence[int]) -> list[Linear]:
+    """Stream the projections `names`, which share an input, and return them in as few stacks as possible.
 
     Raises:
         TensorError: a tensor is missing, misshapen, or both forms of one projection are there.
     """
-    groups: dict[bool, list[int]] = {}
-    for i, name in enumerate(names):
-        factored = f"{name}.input_factor.weight" in tensors
-        if factored and f"{name}.weight" in tensors:
+    tensors = loader.tensors
+    factored = [f"{name}.input_factor.weight" in tensors for name in names]
+    for name, is_factored in zip(names, factored, strict=True):
+        if is_factored and f"{name}.weight" in tensors:
             raise TensorError(f"{tensors.folder} holds {name!r} both dense and factored")
-        groups.setdefault(factored, []).append(i)
-    if len(groups) > 1:  # mixed: keep the order of the outputs by loading one by one
-        return [_load_stack(graph, tensors, [n], in_features, [o]) for n, o in zip(names, out_features, strict=True)]
-    return [_load_stack(graph, tensors, names, in_features, out_features)]
+    load = _load_factored if factored[0] else _load_dense
+    if len(set(factored)) > 1:  # mixed: keep the order of the outputs by loading one by one
+        pairs = zip(names, out_features, strict=True)
+        return [linear for n, o in pairs for linear in load_linears(loader, [n], in_features, [o])]
+    return [load(loader, names, in_features, out_features)]
 
 
-def _load_stack(
-    graph: GraphBuilder,
-    tensors: ModelTensors,
-    names: Sequence[str],
-    in_features: int,
-    out_features: Sequence[int],
-) -> Linear:
-    biases = tuple(
-        _bias(graph, tensors, f"{name}.bias", f"{name}.output_factor.bias", width)
-        for name, width in zip(names, out_features, strict=True)
+def _load_dense(loader: Loader, names: Sequence[str], in_features: int, out_features: Sequence[int]) -> Linear:
+    pairs = list(zip(names, out_features, strict=True))
+    dense = [loader.tensors.take(f"{name}.weight", (width, in_features)) for name, width in pairs]
+    return Linear(
+        widths=tuple(out_features),
+        stacked=loader.storage.matrix(loader.graph, _stack_name(names), _stack(dense)),
+        output_factors=(None,) * len(names),
+        biases=tuple(_bias(loader, f"{name}.bias", width) for name, width in pairs),
     )
-    if f"{names[0]}.input_factor.weight" not in tensors:
-        dense = [
-            tensors.take(f"{name}.weight", (width, in_features))
-            for name, width in zip(names, out_features, strict=True)
-        ]
-        return Linear(
-            tuple(out_features), graph.weight(_stack_name(names), _stack(dense)), (None,) * len(names), biases
+
+
+def _load_factored(loader: Loader, names: Sequence[str], in_features: int, out_features: Sequence[int]) -> Linear:
+    tensors, inputs, outputs = loader.tensors, [], []
+    for name, width in zip(names, out_features, strict=True):
+        rank = tensors.shape(f"{name}.input_factor.weight")[0]
+        factors = balance(
+            tensors.take(f"{name}.input_factor.weight", (rank, in_features)),
+            tensors.take(f"{name}.output_factor.weight", (width, rank)),
         )
-    ranks = [tensors.shape(f"{name}.input_factor.weight")[0] for name in names]
-    inputs = [
-        tensors.take(f"{name}.input_factor.weight", (rank, in_features))
-        for name, rank in zip(names, ranks, strict=True)
-    ]
-    stacked = graph.weight(f"{_stack_name(names)}.input_factor", _stack(inputs))
-    outputs = tuple(
-        graph.weight(f"{name}.output_factor", tensors.take(f"{name}.output_factor.weight", (width, rank)).T)
-        for name, rank, width in zip(names, ranks, out_features, strict=True)
+        inputs.append(factors[0])
+        outputs.append(loader.storage.matrix(loader.graph, f"{name}.output_factor", factors[1].T))
+    return Linear(
+        widths=tuple(len(factor) for factor in inputs),
+        stacked=loader.storage.matrix(loader.graph, f"{_stack_name(names)}.input_factor", _stack(inputs)),
+        output_factors=tuple(outputs),
+        biases=tuple(
+            _bias(loader, f"{name}.output_factor.bias", width) for name, width in zip(names, out_features, strict=True)
+        ),
     )
-    return Linear(tuple(ranks), stacked, outputs, biases)
 
 
-def _stack(matrices: Sequence[np.ndarray]) -> np.ndarray:
+def _stack(matrices: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Return `[in, sum of out]` from matrices `[out, in]`."""
     return (matrices[0] if len(matrices) == 1 else np.concatenate(matrices)).T
 
@@ -94,23 +102,20 @@ def _stack_name(names: Sequence[str]) -> str:
     return f"{block}.{'_'.join(name.rpartition('.')[2].removesuffix('_proj') for name in names)}"
 
 
-def _bias(graph: GraphBuilder, tensors: ModelTensors, dense: str, factored: str, width: int) -> str | None:
-    for name in (dense, factored):
-        if name in tensors:
-            return graph.weight(name, tensors.take(name, (width,)))
-    return None
+def _bias(loader: Loader, name: str, width: int) -> str | None:
+    return loader.vector(name, width) if name in loader.tensors else None
 
 
-def apply_linears(body: GraphBuilder, linears: Sequence[Linear], x: str) -> list[str]:
+def apply_linears(body: GraphBuilder, storage: Storage, linears: Sequence[Linear], x: str) -> list[str]:
     """Return the projections' outputs in order, for `x [1, tokens, in]`."""
     results = []
     for linear in linears:
-        hidden = body.op("MatMul", x, linear.stacked)
+        hidden = storage.multiply(body, x, linear.stacked)
         parts = [hidden]
         if len(linear.widths) > 1:
             parts = body.ops("Split", hidden, body.constant(linear.widths), outputs=len(linear.widths), axis=2)
         for part, factor, bias in zip(parts, linear.output_factors, linear.biases, strict=True):
-            y = body.op("MatMul", part, factor) if factor else part
+            y = storage.multiply(body, part, factor) if factor else part
             results.append(body.op("Add", y, bias) if bias else y)
     return results
 
@@ -130,27 +135,28 @@ class Block:
     down: list[Linear]
 
 
-def load_block(graph: GraphBuilder, tensors: ModelTensors, decoder: Decoder, index: int) -> Block:
+def load_block(loader: Loader, decoder: Decoder, index: int, *, all_rows: bool = False) -> Block:
     """Stream the weights of block `index`.
 
     In the last block only the last rows go through the query, so its query is a matrix of its own; in the
-    others query, key and value are stacked (`q` holds all three and `kv` is empty).
+    others, and in all of them with `all_rows`, query, key and value are stacked (`q` holds all three and `kv` is
+    empty).
     """
     prefix, shapes = f"model.layers.{index}", decoder.projections
 
     def linears(*names: str) -> list[Linear]:
         (in_features,) = {shapes[name][1] for name in names}
         full_names = [f"{prefix}.{name}" for name in names]
-        return load_linears(graph, tensors, full_names, in_features, [shapes[name][0] for name in names])
+        return load_linears(loader, full_names, in_features, [shapes[name][0] for name in names])
 
     def norm(name: str, width: int = decoder.hidden) -> str:
-        return graph.weight(f"{prefix}.{name}.weight", tensors.take(f"{prefix}.{name}.weight", (width,)))
+        return loader.vector(f"{prefix}.{name}.weight", width)
 
     def head_norm(name: str) -> str | None:
         return norm(name, decoder.head_size) if decoder.query_key_norms else None
 
-    _check_biases(tensors, decoder, prefix)
-    is_last = index == decoder.layers - 1
+    _check_biases(loader.tensors, decoder, prefix)
+    is_last = index == decoder.layers - 1 and not all_rows
     keys_values = ("self_attn.k_proj", "self_attn.v_proj")
     return Block(
         attention_norm=norm("input_layernorm"),
@@ -179,9 +185,11 @@ def _check_biases(tensors: ModelTensors, decoder: Decoder, prefix: str) -> None:
 class Rows:
     """What a block needs to know of the tokens that pass through it.
 
+    The last three are read only behind `load_block` without `all_rows`.
+
     Attributes:
-        positions: `[1, tokens]` int64.
-        mask: `[tokens, keys]` bool: what each token may see.
+        positions: `[1, tokens]` int64; `[batch, tokens]` with `all_rows`.
+        mask: `[tokens, keys]` bool: what each token may see; `[batch, 1, tokens, keys]` with `all_rows`.
         last: `[1]` int64, how many of the last tokens the search reads logits of.
         last_positions: `[1, last]`.
         last_mask: `[last, keys]`.
@@ -189,9 +197,9 @@ class Rows:
 
     positions: str
     mask: str
-    last: str
-    last_positions: str
-    last_mask: str
+    last: str = ""
+    last_positions: str = ""
+    last_mask: str = ""
 
 
 def rms_norm(body: GraphBuilder, x: str, weight: str, decoder: Decoder) -> str:
@@ -211,6 +219,7 @@ def _turned(
 
 def apply_block(
     body: GraphBuilder,
+    storage: Storage,
     block: Block,
     decoder: Decoder,
     caches: tuple[str, str],
@@ -222,6 +231,7 @@ def apply_block(
 
     Args:
         body: where nodes go.
+        storage: of the weights.
         block: weights.
         decoder: shape.
         caches: cosines and sines of the rotary embedding.
@@ -235,11 +245,11 @@ def apply_block(
     normed = rms_norm(body, x, block.attention_norm, decoder)
     mask, query_positions = rows.mask, rows.positions
     if block.kv:  # the last block: only the rows whose logits are read go on
-        keys, values = apply_linears(body, block.kv, normed)
-        (queries,) = apply_linears(body, block.q, body.last(normed, rows.last, axis=1))
+        keys, values = apply_linears(body, storage, block.kv, normed)
+        (queries,) = apply_linears(body, storage, block.q, body.last(normed, rows.last, axis=1))
         x, mask, query_positions = body.last(x, rows.last, axis=1), rows.last_mask, rows.last_positions
     else:
-        queries, keys, values = apply_linears(body, block.q, normed)
+        queries, keys, values = apply_linears(body, storage, block.q, normed)
     queries = _turned(body, decoder, queries, block.q_norm, caches, query_positions, decoder.heads)
     keys = _turned(body, decoder, keys, block.k_norm, caches, rows.positions, decoder.kv_heads)
     attended, keys, values = body.ops(
@@ -253,10 +263,10 @@ def apply_block(
         q_num_heads=decoder.heads,
         kv_num_heads=decoder.kv_heads,
     )
-    (projected,) = apply_linears(body, block.o, attended)
+    (projected,) = apply_linears(body, storage, block.o, attended)
     x = body.op("Add", x, projected)
-    gate, up = apply_linears(body, block.gate_up, rms_norm(body, x, block.mlp_norm, decoder))
+    gate, up = apply_linears(body, storage, block.gate_up, rms_norm(body, x, block.mlp_norm, decoder))
     # x * sigmoid(x) is fused by the runtime; opset 24's Swish has no CPU kernel there.
     gate = body.op("Mul", gate, body.op("Sigmoid", gate))
-    (down,) = apply_linears(body, block.down, body.op("Mul", gate, up))
+    (down,) = apply_linears(body, storage, block.down, body.op("Mul", gate, up))
     return body.op("Add", x, down), keys, values

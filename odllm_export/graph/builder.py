@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+
+State = dict[str, tuple[str, int, list[str | int | None]]]
+"""What a loop carries, by name: initial value, element type and shape."""
 
 OPSET = 23
 """First opset with Attention, RotaryEmbedding and RMSNormalization."""
@@ -31,6 +34,7 @@ class WeightFile:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
+        self.folder = path.parent
         self._file = path.open("wb")
 
     def __enter__(self) -> WeightFile:
@@ -40,6 +44,10 @@ class WeightFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+    def flush(self) -> None:
+        """Bring what was added to the disk, so that a session can read it."""
+        self._file.flush()
 
     def add(self, name: str, value: NDArray[Any]) -> TensorProto:
         """Write a tensor and return the initializer that points at it.
@@ -74,6 +82,7 @@ class GraphBuilder:
     initializers: list[TensorProto] = field(default_factory=list)
     _constants: dict[tuple[str, tuple[int, ...], bytes], str] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _made: dict[tuple[Any, ...], list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Number names through the whole model: a body's names must not shadow the graph's around it."""
@@ -85,10 +94,20 @@ class GraphBuilder:
         return self.ops(kind, *inputs, outputs=1, name=name, **attributes)[0]
 
     def ops(self, kind: str, *inputs: str, outputs: int, name: str = "", **attributes: Any) -> list[str]:
-        """Add a node with several outputs and return their names."""
+        """Add a node with several outputs and return their names; asked for the same again, return the same names.
+
+        All operators used here are pure, so equal nodes of one graph have equal outputs.
+        """
+        key = (kind, inputs, outputs, tuple((k, str(v)) for k, v in attributes.items()))
+        # An Identity exists for its new name; graphs are too large to compare.
+        shareable = kind != "Identity" and not any(isinstance(v, onnx.GraphProto) for v in attributes.values())
+        if shareable and key in self._made:
+            return self._made[key]
         label = f"{name or kind}_{next(self._numbers)}"
         names = [label] if outputs == 1 else [f"{label}.{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(kind, list(inputs), names, name=label, **attributes))
+        if shareable:
+            self._made[key] = names
         return names
 
     def constant(self, value: Any, dtype: Any = np.int64) -> str:
@@ -112,6 +131,10 @@ class GraphBuilder:
     def body(self) -> GraphBuilder:
         """Return a builder for a loop's body inside this graph."""
         return GraphBuilder(self.weights, outer=self)
+
+    def part(self) -> GraphBuilder:
+        """Return a builder whose nodes run outside this graph; it keeps its own constants, under names of its own."""
+        return GraphBuilder(self.weights, _numbers=self._numbers)
 
     def graph(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
@@ -138,9 +161,71 @@ class GraphBuilder:
         """Return the first `count` (`[1]` int64) entries along an axis."""
         return self.op("Slice", value, self.constant([0]), count, self.constant([axis]))
 
+    def column(self, vector: str) -> str:
+        """`[n]` to `[n, 1]`."""
+        return self.op("Unsqueeze", vector, self.constant([1]))
+
+    def row(self, vector: str) -> str:
+        """`[n]` to `[1, n]`."""
+        return self.op("Unsqueeze", vector, self.constant([0]))
+
+    def flat(self, value: str) -> str:
+        """Return all entries as a vector."""
+        return self.op("Reshape", value, self.constant([-1]))
+
     def range(self, stop: str) -> str:
         """Return `0 … stop - 1` for a scalar `stop`, in its type (int64 or int32)."""
         return self.op("Range", self.constant(0), stop, self.constant(1))
+
+    def branch(
+        self,
+        condition: str,
+        *,
+        then: tuple[GraphBuilder, Sequence[str]],
+        otherwise: tuple[GraphBuilder, Sequence[str]],
+        types: Sequence[tuple[int, Sequence[str | int | None]]],
+    ) -> list[str]:
+        """Add an If: each side is a body with the names of its results, which may be the outer graph's own.
+
+        Args:
+            condition: a bool scalar.
+            then: body and results where it is true.
+            otherwise: body and results where it is false.
+            types: element type and shape of each result.
+        """
+        graphs = []
+        for name, (body, results) in (("then", then), ("else", otherwise)):
+            names = [body.op("Identity", result) for result in results]
+            outputs = [value_info(n, dtype, shape) for n, (dtype, shape) in zip(names, types, strict=True)]
+            graphs.append(body.graph(name, [], outputs))
+        return self.ops("If", condition, outputs=len(types), then_branch=graphs[0], else_branch=graphs[1])
+
+    def loop(
+        self, trips: str, state: State, body: GraphBuilder, go_on: str, after: Mapping[str, str], iteration: str
+    ) -> dict[str, str]:
+        """Add a Loop and return the last values of its state by name; in the body the state's names are its values.
+
+        Args:
+            trips: the most passes, int64 scalar.
+            state: initial value, element type and shape of everything that is carried, by name.
+            body: the pass's nodes.
+            go_on: whether another pass follows, a bool scalar of the body.
+            after: what each name has at the end of a pass.
+            iteration: name for the pass's number in the body.
+        """
+        condition = f"{iteration}.go_on"
+        inputs = [value_info(iteration, TensorProto.INT64, []), value_info(condition, TensorProto.BOOL, [])]
+        inputs += [value_info(name, dtype, shape) for name, (_, dtype, shape) in state.items()]
+        outputs = [value_info(go_on, TensorProto.BOOL, [])]
+        outputs += [value_info(after[name], dtype, [None] * len(shape)) for name, (_, dtype, shape) in state.items()]
+        initial = [value for value, _, _ in state.values()]
+        graph = body.graph(f"{iteration}_body", inputs, outputs)
+        results = self.ops("Loop", trips, "", *initial, outputs=len(state), body=graph)
+        return dict(zip(state, results, strict=True))
+
+    def emit(self, value: str, name: str) -> None:
+        """Give a value the name of an output."""
+        self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
 
 
 def value_info(name: str, dtype: int, shape: Sequence[str | int | None]) -> onnx.ValueInfoProto:

@@ -56,6 +56,11 @@ def first_items_graph() -> onnx.ModelProto:
     int32 = {"child_start": 1, "node_code": 1, "live_items": 1, "item_path": 2, "item_order": 1, "level_width": 1}
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, [None]) for name in ("history", "blocked")]
     inputs += [helper.make_tensor_value_info(name, TensorProto.INT32, [None] * rank) for name, rank in int32.items()]
+    inputs += [
+        helper.make_tensor_value_info("kv_cache", TensorProto.FLOAT, [1, 2, 1, None, WIDTH]),
+        helper.make_tensor_value_info("cached_tokens", TensorProto.INT64, [1]),
+        helper.make_tensor_value_info("return_cache", TensorProto.BOOL, [1]),
+    ]
     outputs = [
         helper.make_tensor_value_info("items", TensorProto.INT64, [None]),
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None]),
@@ -104,8 +109,16 @@ def tiny_manifest(folder: Path, name: str, names: list[str]) -> Manifest:
             code_sizes=CODE_SIZES,
             first_code_token=4,
         ),
-        search=SearchFacts(num_beams=BEAMS, top_k=3, constraint="trie", scoring="vocab"),
-        graph=GraphFacts(form="loop", opset=21, onnxruntime="1.24", embedding_rows=[]),
+        search=SearchFacts(num_beams=BEAMS, top_k=3, constraint="trie", scoring="vocab", ahead=0),
+        graph=GraphFacts(
+            form="loop",
+            opset=21,
+            onnxruntime="1.24",
+            embedding_rows=[],
+            kv_cache=[1, 2, 1, WIDTH],
+            prefix_tokens=0,
+            prepack=True,
+        ),
         items=ITEM_COUNT,
         expected_peak_memory_bytes=1,
         provenance={},

@@ -13,7 +13,21 @@ import pytest
 
 from odllm_artifact import read_json, sha256_folder, write_json
 
-VERBS = ("data", "codes", "train", "base", "evaluate", "compress", "export", "verify", "recommend", "bench", "demo")
+VERBS = (
+    "data",
+    "codes",
+    "train",
+    "base",
+    "evaluate",
+    "compress",
+    "export",
+    "export-processor",
+    "verify",
+    "recommend",
+    "catalog",
+    "bench",
+    "demo",
+)
 
 
 @pytest.fixture

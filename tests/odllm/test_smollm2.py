@@ -14,7 +14,7 @@ from lcrec.dataset import ItemCodes
 from lcrec.pretrained import SMOLLM2, load_pretrained, new_recommender
 from lcrec.prompt import PromptText, read_card
 from lcrec.tokenizer import make_prompt
-from odllm_export.export import export_bundle
+from odllm_export.export import ExportOptions, export_bundle
 from odllm_export.runtime import Recommender
 from odllm_export.verify import random_cases, require_verified, verify_bundle
 
@@ -79,7 +79,7 @@ def test_ids_equal_the_tokenizers_for_the_same_text(recommender_folder, text):
 
 @pytest.mark.parametrize("scoring", ["vocab", "codes"])
 def test_the_bundles_lists_are_the_models(recommender_folder, dataset, tmp_path, scoring):
-    export_bundle(recommender_folder, dataset, tmp_path / "bundle", num_beams=BEAMS, scoring=scoring, golden=1)
+    export_bundle(recommender_folder, dataset, tmp_path / "bundle", ExportOptions(BEAMS, scoring=scoring, golden=1))
     recommender = Recommender.open(tmp_path / "bundle")
     found = verify_bundle(recommender, recommender_folder, random_cases(recommender, 8))
     require_verified(found)
@@ -87,7 +87,7 @@ def test_the_bundles_lists_are_the_models(recommender_folder, dataset, tmp_path,
 
 
 def test_the_bundles_lists_are_those_of_transformers_generate(recommender_folder, dataset, tmp_path):
-    export_bundle(recommender_folder, dataset, tmp_path / "bundle", num_beams=BEAMS, scoring="vocab", golden=1)
+    export_bundle(recommender_folder, dataset, tmp_path / "bundle", ExportOptions(BEAMS, scoring="vocab", golden=1))
     recommender, model = Recommender.open(tmp_path / "bundle"), load_model(recommender_folder)
     prompt, codes = read_card(recommender_folder).prompt, dataset.require_codes().codes
     children = defaultdict(set)

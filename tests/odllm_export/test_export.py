@@ -7,8 +7,9 @@ from lcrec.search import SearchResult
 from odllm_artifact import read_json, sha256_file, sha256_folder, write_json
 from odllm_export import bundle
 from odllm_export.errors import BundleError, ExportError, HistoryError, VerificationError
-from odllm_export.export import export_bundle, sample_histories
-from odllm_export.runtime import Recommender
+from odllm_export.export import ExportOptions, export_bundle
+from odllm_export.golden import sample_histories
+from odllm_export.runtime import Options, Recommender
 from odllm_export.verify import dataset_cases, difference, random_cases, require_verified, verify_bundle
 
 
@@ -16,7 +17,7 @@ from odllm_export.verify import dataset_cases, difference, random_cases, require
 def exported(make_model_folder, make_dataset, tmp_path):
     folder, _ = make_model_folder()
     out = tmp_path / "bundle"
-    export_bundle(folder, make_dataset(), out, num_beams=12, top_k=5)
+    export_bundle(folder, make_dataset(), out, ExportOptions(num_beams=12, top_k=5))
     return out, folder
 
 
@@ -35,7 +36,7 @@ def test_a_bundle_names_every_file_by_hash_and_nothing_else_lies_there(exported)
 
 def test_the_same_model_gives_the_same_bytes(exported, make_dataset, tmp_path):
     out, folder = exported
-    export_bundle(folder, make_dataset(), tmp_path / "again", num_beams=12, top_k=5)
+    export_bundle(folder, make_dataset(), tmp_path / "again", ExportOptions(num_beams=12, top_k=5))
     assert sha256_folder(out) == sha256_folder(tmp_path / "again")
 
 
@@ -88,7 +89,7 @@ def test_verification_passes_for_the_model_and_on_all_kinds_of_histories(recomme
 def test_verification_names_the_first_difference(recommender, exported):
     recommender.manifest = recommender.manifest.__class__(
         **{f: getattr(recommender.manifest, f) for f in recommender.manifest.__struct_fields__}
-        | {"search": bundle.SearchFacts(12, 5, "trie", "vocab")}
+        | {"search": bundle.SearchFacts(12, 5, "trie", "vocab", 24)}
     )
     found = verify_bundle(recommender, exported[1], random_cases(recommender, 3))
     assert found.identical_lists == 0
@@ -155,7 +156,7 @@ def test_every_damaged_file_is_refused_and_named(exported, name, damage):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema version 2"),
+        ({"schema_version": 3}, "schema version 3"),
         ({"search": {"num_beams": 3}}, "damaged"),
         ({"surprise": 1}, "damaged"),
         ({"expected_peak_memory_bytes": 1 << 60}, "Close other programs"),
@@ -193,7 +194,7 @@ def test_a_folder_that_is_no_bundle(tmp_path):
 
 def test_an_unknown_provider_is_refused_rather_than_run_on_the_cpu(exported):
     with pytest.raises(BundleError, match="not one of cpu"):
-        Recommender.open(exported[0], provider="nnapi")
+        Recommender.open(exported[0], Options(provider="nnapi"))
 
 
 def test_a_bundle_moved_elsewhere_still_opens(exported, tmp_path):
@@ -234,7 +235,7 @@ def test_an_interrupted_overwrite_keeps_the_old_bundle(exported, make_dataset, m
 def test_options_that_make_no_sense_are_refused(make_model_folder, make_dataset, tmp_path, options, message):
     folder, _ = make_model_folder()
     with pytest.raises(ExportError, match=message):
-        export_bundle(folder, make_dataset(), tmp_path / "bundle", **options)
+        export_bundle(folder, make_dataset(), tmp_path / "bundle", ExportOptions(**options))
 
 
 def test_the_model_card_says_what_was_measured(make_model_folder, make_dataset, tmp_path):

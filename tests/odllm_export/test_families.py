@@ -3,19 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from random_models import factor
 from transformers import AutoModelForCausalLM
 
 from compression.calibration import CalibrationBatch
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig
 from compression.errors import UnsupportedModelError as NotCompressible
-from compression.lowrank import LowRankLinear, factored_linears, projection_names, replace_linear
+from compression.lowrank import factored_linears
 from compression.pipeline import compress
 from lcrec.evaluate import dataset_catalog
 from lcrec.search import search
 from odllm_artifact import read_json, write_folder, write_json
 from odllm_export.errors import TensorError, UnsupportedModelError
-from odllm_export.export import export_bundle
+from odllm_export.export import ExportOptions, export_bundle
 from odllm_export.families.registry import FAMILIES, read_decoder
 from odllm_export.runtime import Recommender
 from odllm_export.verify import random_cases
@@ -32,19 +33,9 @@ LLAMA3 = {  # of head size 8: one fast frequency, one in between, two slow ones
 ROPES = {"default": {"rope_type": "default", "rope_theta": 500000.0}, "linear": LINEAR, "llama3": LLAMA3}
 
 
-def factor_randomly(model):
-    torch.manual_seed(3)
-    for number, name in enumerate(projection_names(model)):
-        dense = model.get_submodule(name)
-        layer = LowRankLinear(dense.in_features, dense.out_features, 3 + number % 5, bias=dense.bias is not None)
-        for parameter in layer.parameters():
-            torch.nn.init.normal_(parameter, std=0.4)
-        replace_linear(model, name, layer)
-
-
 def assert_same_lists(model, folder, prompt, dataset, out):
     """Export the folder and ask the bundle and `model` the same questions."""
-    export_bundle(folder, dataset, out, num_beams=6, top_k=6, scoring="vocab", golden=1)
+    export_bundle(folder, dataset, out, ExportOptions(num_beams=6, top_k=6, scoring="vocab", golden=1))
     recommender, catalog = Recommender.open(out), dataset_catalog(dataset)
     codes = catalog.item_code_rows - catalog.level_offsets
     for history, blocked in random_cases(recommender, 6):
@@ -77,7 +68,7 @@ def test_dense_lists_are_those_of_transformers(make_model_folder, make_dataset, 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_factored_lists_are_those_of_the_model(make_model_folder, make_dataset, tmp_path, family, kv_heads, tied):
     folder, prompt = make_model_folder(
-        family=family, num_key_value_heads=kv_heads, tie_word_embeddings=tied, change=factor_randomly
+        family=family, num_key_value_heads=kv_heads, tie_word_embeddings=tied, change=factor()
     )
     assert_same_lists(load_model(folder), folder, prompt, make_dataset(), tmp_path / "bundle")
 
@@ -194,14 +185,14 @@ def test_a_tensor_that_only_this_family_has_is_missed(make_model_folder, make_da
     del tensors[f"model.layers.1.self_attn.{key}"]
     save_file(tensors, folder / "model.safetensors")
     with pytest.raises(TensorError, match=message):
-        export_bundle(folder, make_dataset(), tmp_path / "bundle", num_beams=6, top_k=6)
+        export_bundle(folder, make_dataset(), tmp_path / "bundle")
 
 
 def test_a_bias_that_the_configuration_does_not_speak_of_is_refused(make_model_folder, make_dataset, tmp_path):
     folder, _ = make_model_folder(attention_bias=True)
     write_json(folder / "config.json", read_json(folder / "config.json") | {"attention_bias": False})
     with pytest.raises(TensorError, match=r"holds a bias of model\.layers\.0\.self_attn\.q_proj"):
-        export_bundle(folder, make_dataset(), tmp_path / "bundle", num_beams=6, top_k=6)
+        export_bundle(folder, make_dataset(), tmp_path / "bundle")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

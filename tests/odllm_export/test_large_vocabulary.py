@@ -6,7 +6,8 @@ import torch
 from compression.checkpoint import load_model
 from lcrec.evaluate import dataset_catalog
 from lcrec.search import search
-from odllm_export.export import TOLERANCE, export_bundle
+from odllm_export.export import ExportOptions, export_bundle
+from odllm_export.golden import TOLERANCE
 from odllm_export.runtime import Recommender
 from odllm_export.verify import random_cases
 
@@ -22,7 +23,8 @@ def test_scores_over_a_large_vocabulary_are_exact(make_model_folder, make_datase
     folder, _ = make_model_folder(
         prompt=prompt, num_hidden_layers=1, tie_word_embeddings=False, change=favour_early_tokens
     )
-    export_bundle(folder, dataset, tmp_path / "bundle", num_beams=6, top_k=6, scoring="vocab", golden=1)
+    options = ExportOptions(num_beams=6, top_k=6, scoring="vocab", golden=1)
+    export_bundle(folder, dataset, tmp_path / "bundle", options)
     recommender, catalog, model = Recommender.open(tmp_path / "bundle"), dataset_catalog(dataset), load_model(folder)
     codes = catalog.item_code_rows - catalog.level_offsets
     for history, _ in random_cases(recommender, 5):

@@ -2,70 +2,13 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
+from graph_tools import assert_same_lists, export, run
+from random_models import factor
 
-from compression.checkpoint import load_model
-from compression.lowrank import LowRankLinear, projection_names, replace_linear
-from lcrec.search import search
 from odllm_export.errors import TensorError
-from odllm_export.families.registry import read_decoder
-from odllm_export.graph.builder import WeightFile
-from odllm_export.graph.recommender import Search, build_recommender
-from odllm_export.runtime import session_options
 from odllm_export.tensors import ModelTensors
-
-
-def export(folder, prompt, out, *, levels, scoring="codes", num_beams=6):
-    with ModelTensors(folder) as tensors, WeightFile(out / "graph.onnx.data") as weights:
-        model = build_recommender(read_decoder(folder), tensors, prompt, Search(num_beams, scoring, levels), weights)
-    onnx.save(model, out / "graph.onnx")
-    onnx.checker.check_model(str(out / "graph.onnx"))
-    return onnxruntime.InferenceSession(str(out / "graph.onnx"), session_options(1), providers=["CPUExecutionProvider"])
-
-
-def run(session, catalog, history, blocked=()):
-    feed = {"history": np.asarray(history, np.int64), "blocked": np.asarray(blocked, np.int64)}
-    return session.run(["items", "scores"], feed | catalog.arrays())
-
-
-def assert_same_lists(session, folder, prompt, catalog, *, scoring, num_beams=6, cases=12, seed=0):
-    model = load_model(folder)
-    codes = catalog.item_code_rows - catalog.level_offsets
-    random = np.random.default_rng(seed)
-    for case in range(cases):
-        history = random.integers(0, catalog.items, random.integers(1, prompt.max_items + 4))
-        blocked = random.integers(0, catalog.items, random.integers(0, catalog.items)) if case % 2 else []
-        rows, scores = run(session, catalog, history, blocked)
-        (expected,) = search(
-            model,
-            [prompt.encode(codes[history])],
-            catalog,
-            prompt.first_code_token,
-            num_beams=num_beams,
-            scoring=scoring,
-            blocked=[list(blocked)],
-        )
-        np.testing.assert_array_equal(rows, expected.rows)
-        np.testing.assert_allclose(scores, expected.scores, atol=1e-4)
-
-
-def factor(keep_every=1, bias=False):
-    """Replace projections by random factors; `keep_every` 2 leaves every other one dense."""
-
-    def change(model):
-        torch.manual_seed(3)
-        for number, name in enumerate(projection_names(model)):
-            if number % keep_every:
-                continue
-            dense = model.get_submodule(name)
-            layer = LowRankLinear(dense.in_features, dense.out_features, 3 + number % 5, bias=dense.bias is not None)
-            for parameter in layer.parameters():
-                torch.nn.init.normal_(parameter, std=0.4)
-            replace_linear(model, name, layer)
-
-    return change
 
 
 @pytest.mark.parametrize("scoring", ["codes", "vocab"])

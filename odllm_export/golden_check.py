@@ -1,0 +1,92 @@
+"""Does a bundle give its golden lists on this machine? And the new ones, once its catalogue has changed.
+
+Lists of the torch model can disagree with the graph. When the catalogue of a bundle changes there is no model to
+ask: the graph, which gave the old lists, then computes the new ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from odllm_artifact import read_json
+from odllm_export.bundle import GOLDEN
+from odllm_export.errors import BundleError, HistoryError
+from odllm_export.golden import Case, golden_file
+from odllm_export.list_difference import list_difference
+from odllm_export.runtime import Recommender
+
+
+class GoldenCase(msgspec.Struct, frozen=True):
+    """A history, the items that must not come back, and the expected list with its scores; items by id."""
+
+    history: list[str]
+    blocked: list[str]
+    items: list[str]
+    scores: list[float]
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """What is read of `golden.json`: `score_tolerance`, within which two scores count as equal, and the cases."""
+
+    score_tolerance: float
+    cases: list[GoldenCase]
+
+
+def read_golden(folder: Path) -> Golden:
+    """Read a bundle's golden lists.
+
+    Raises:
+        BundleError: the file is damaged or has no cases.
+    """
+    try:
+        golden = msgspec.convert(read_json(folder / GOLDEN), Golden)
+    except msgspec.ValidationError as error:
+        raise BundleError(f"{folder / GOLDEN} is damaged: {error}. Export the bundle again.") from error
+    if not golden.cases:
+        raise BundleError(f"{folder / GOLDEN} has no cases. Export the bundle again.")
+    return golden
+
+
+def golden_difference(recommender: Recommender, golden: Golden) -> str | None:
+    """Say how the first list that differs from the golden one beyond ties does so, or None.
+
+    Raises:
+        BundleError: a golden list names an item that the bundle does not have.
+    """
+    for number, case in enumerate(golden.cases, start=1):
+        try:
+            history, blocked, expected = map(recommender.rows_of, (case.history, case.blocked, case.items))
+        except HistoryError as error:
+            raise BundleError(f"the golden lists do not fit their bundle: {error} Export the bundle again.") from error
+        rows, scores = recommender.recommend_rows(history, blocked)
+        expected_scores = np.array(case.scores, dtype=np.float32)
+        what = list_difference(rows, scores, expected, expected_scores, tolerance=golden.score_tolerance)
+        if what:
+            return f"case {number} of {len(golden.cases)}: {what}"
+    return None
+
+
+def recompute_golden(recommender: Recommender, golden: Golden) -> dict[str, Any]:
+    """Return the content of `golden.json` with the same questions and the bundle's own answers.
+
+    Items that it no longer has leave the histories; a history that holds nothing else goes. If none is left, the
+    first items of the table are asked about instead.
+    """
+    ids = [item["id"] for item in recommender.items]
+    cases = _cases(recommender, golden, set(ids))
+    return golden_file("graph", ids, cases, [recommender.recommend_rows(*case) for case in cases])
+
+
+def _cases(recommender: Recommender, golden: Golden, known: set[str]) -> list[Case]:
+    """Return the golden histories and blocked items as rows, unknown items left out."""
+    asked = []
+    for case in golden.cases:
+        history, blocked = ([item for item in ids if item in known] for ids in (case.history, case.blocked))
+        if history:
+            asked.append((recommender.rows_of(history), recommender.rows_of(blocked)))
+    window = min(recommender.manifest.prompt.max_items, len(known))
+    return asked or [(np.arange(window), np.zeros(0, dtype=np.int64))]

@@ -1,0 +1,30 @@
+"""Changes to a model that its random initialisation does not make: factored projections, biases that are not zero."""
+
+import torch
+
+from compression.lowrank import LowRankLinear, projection_names, replace_linear
+
+
+def factor(keep_every=1):
+    """Replace projections by random factors; `keep_every` 2 leaves every other one dense."""
+
+    def change(model):
+        torch.manual_seed(3)
+        for number, name in enumerate(projection_names(model)):
+            if number % keep_every:
+                continue
+            dense = model.get_submodule(name)
+            layer = LowRankLinear(dense.in_features, dense.out_features, 3 + number % 5, bias=dense.bias is not None)
+            for parameter in layer.parameters():
+                torch.nn.init.normal_(parameter, std=0.4)
+            replace_linear(model, name, layer)
+
+    return change
+
+
+def randomise_biases(model):
+    """Give every bias random values: transformers begins with zeros, which hide a bias that a graph leaves out."""
+    torch.manual_seed(4)
+    for name, parameter in model.named_parameters():
+        if name.endswith(".bias"):
+            torch.nn.init.normal_(parameter, std=0.4)
