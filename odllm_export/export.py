@@ -19,7 +19,8 @@ from odllm_artifact import Progress, read_json, silent, write_folder, write_json
 from odllm_export import bundle
 from odllm_export.catalog_edit import catalog_memory_bytes
 from odllm_export.errors import ExportError
-from odllm_export.family import Decoder, read_decoder
+from odllm_export.families.decoder import Decoder
+from odllm_export.families.registry import read_decoder
 from odllm_export.golden import MIN_OVERLAP, bundle_lists, golden_file, sample_histories
 from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.passes import Search
