@@ -63,12 +63,12 @@ class Weights:
     rotary: tuple[str, str]
 
 
-def finish_model(graph: onnx.GraphProto) -> onnx.ModelProto:
+def finish_model(graph: onnx.GraphProto, opset: int = OPSET, ir_version: int = IR_VERSION) -> onnx.ModelProto:
     """Return a model of a graph, with the operator sets that it uses."""
     return helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)],
+        ir_version=ir_version,
         producer_name="odllm",
     )
 
@@ -80,8 +80,10 @@ def load_weights(
     prompt: Prompt,
     vocabulary: Vocabulary,
     storage: Storage,
+    *,
+    stacked: bool = True,
 ) -> Weights:
-    """Stream all weights, one matrix in memory at a time."""
+    """Stream all weights, one matrix in memory at a time; `stacked` is explained at `load_block`."""
     loader = Loader(graph, tensors, storage)
 
     def table(name: str) -> Stored:
@@ -94,7 +96,7 @@ def load_weights(
     return Weights(
         storage=storage,
         embedding=embedding,
-        blocks=[load_block(loader, decoder, index) for index in range(decoder.layers)],
+        blocks=[load_block(loader, decoder, index, stacked=stacked) for index in range(decoder.layers)],
         norm=loader.vector(NORM, decoder.hidden),
         head=embedding if decoder.tied else table(HEAD),
         rotary=(graph.weight("rotary.cosines", cosines), graph.weight("rotary.sines", sines)),
