@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from odllm_export.errors import TensorError
+from odllm_export.errors import ExportError, TensorError
 from odllm_export.graph.builder import GraphBuilder
 from odllm_export.precision import Precision
 from odllm_export.quantize import round_blocks, round_columns
@@ -62,6 +62,8 @@ def storage_for(precision: Precision) -> Storage:
             return _Int8()
         case "blocks":
             return _Blocks(precision.bits, precision.block, precision.accuracy_level)
+        case "int8-qdq":
+            raise ExportError("precision int8-qdq needs the activations' ranges; only form steps collects them")
 
 
 class _Float32:
