@@ -56,7 +56,7 @@ class ExportOptions:
         golden: histories whose lists go into `golden.json` for self-tests: enough for one, few enough that a large
             model's export does not wait for them.
         chunk: tokens of the prompt that form `steps` runs at once.
-        calibration: histories of the training part that set the ranges of `int8-qdq`.
+        calibration: histories of the training part that set the ranges of `int8-qdq` and `int8-qdq16`.
     """
 
     num_beams: int = 20

@@ -72,7 +72,8 @@ class StepsExport:
         if precision.kind == "int8-qdq":
             exact = self._builder(storage_for(PRECISIONS["fp32"]))
             engine = functools.partial(StepsEngine, self.prompt, self.search, self.graph, self.sizes, catalog)
-            build = self._builder(Qdq(collect_ranges(exact, engine, training_histories(dataset, histories))))
+            ranges = collect_ranges(exact, engine, training_histories(dataset, histories))
+            build = self._builder(Qdq(ranges, precision.activation_bits))
         else:
             build = self._builder(storage_for(precision))
         with WeightFile(folder / bundle.WEIGHTS) as weights:

@@ -101,9 +101,9 @@ class TrieSearch:
 
 
 def _log_sum_exp(values: Float) -> Float:
-    """Return `[rows, 1]`; minus infinity for a row of nothing else."""
+    """Return `[rows, 1]`; 0 for a row that is minus infinity all over, from which it can then be subtracted."""
     largest = values.max(axis=1, keepdims=True, initial=_DEAD)
-    safe = np.where(np.isfinite(largest), largest, np.float32(0))
-    with np.errstate(divide="ignore"):
-        total: Float = safe + np.log(np.exp(values - safe).sum(axis=1, keepdims=True))
-    return total
+    largest = np.where(np.isfinite(largest), largest, np.float32(0))
+    total = np.exp(values - largest).sum(axis=1, keepdims=True)
+    result: Float = largest + np.log(np.where(total > 0, total, np.float32(1)))
+    return result

@@ -28,7 +28,8 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help="fp32, fp16, int8-dynamic, int8-block32/64/128, int4-block32/64/128, int8-qdq (steps), or auto."
+            help="fp32, fp16, int8-dynamic, int8-block32/64/128, int4-block32/64/128, or auto; "
+            "steps has fp32, fp16, int8-qdq and int8-qdq16."
         ),
     ] = "fp32",
     device_profile: Annotated[
@@ -39,7 +40,7 @@ def export(
         bool, typer.Option(help="Store the keys and values of the prompt's fixed prefix in the graph.")
     ] = True,
     calibration: Annotated[
-        int, typer.Option(min=1, help="Histories of the training part that set the ranges of int8-qdq.")
+        int, typer.Option(min=1, help="Histories of the training part that set the ranges of int8-qdq and int8-qdq16.")
     ] = 64,
     golden: Annotated[int, typer.Option(min=1, help="Histories with expected lists, for self-tests.")] = 8,
     threads: Threads = 1,

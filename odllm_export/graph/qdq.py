@@ -3,7 +3,7 @@
 Processors that compute in integers only want to know every range before they run. Ranges are those of the inputs and
 outputs of each product, collected by `odllm_export.calibration` over histories.
 
-Linears run on 8 bits, the head on 16: a score is a difference of logits, and 255 steps are too few for it.
+Linears run on 8 or 16 bits, the head always on 16: a score is a difference of logits, and 255 steps are too few for it.
 Norms, attention and the residual stream stay in floating point, which such processors run in half precision.
 """
 
@@ -17,11 +17,11 @@ import numpy as np
 from onnx import TensorProto
 
 from odllm_export.graph.builder import GraphBuilder
-from odllm_export.graph.storage import MICROSOFT, Float, Stored
+from odllm_export.graph.storage import MICROSOFT, Float, Stored, to_half
+from odllm_export.graph.weights import EMBEDDING
 from odllm_export.quantize import round_columns
 
-_LINEAR, _HEAD = np.uint8, np.uint16
-_SUFFIX, _ZEROS = ".int8", ".zero_point"
+_SUFFIX, _ZEROS, _HALF = ".int8", ".zero_point", ".fp16"
 
 
 class Range(NamedTuple):
@@ -36,33 +36,47 @@ Ranges = Mapping[str, tuple[Range, Range]]
 
 
 def embedding_rows(body: GraphBuilder, ids: str, table: Stored) -> str:
-    """Return the rows `ids [1, tokens]` of a table `[rows, width]`, with a scale a row if it has scales."""
-    rows = body.op("Gather", table.values, ids, axis=0)  # [1, tokens, width]
+    """Return the rows `ids [1, tokens]` of a table `[rows, width]`."""
     if not table.scales:
-        return rows
-    scale = body.op("Unsqueeze", body.op("Gather", table.scales, ids, axis=0), body.constant([2]))
-    return body.op("Mul", body.op("Cast", rows, to=TensorProto.FLOAT), scale)
+        return body.op("Gather", table.values, ids, axis=0)  # [1, tokens, width]
+    rows = body.op("Gather", f"{_name_of(table)}{_HALF}", ids, axis=0)
+    return body.op("Cast", rows, to=TensorProto.FLOAT)
 
 
 @dataclass
 class Qdq:
-    """Storage of precision `int8-qdq`."""
+    """Storage of precisions `int8-qdq` and `int8-qdq16`.
+
+    Attributes:
+        ranges: of the activations.
+        activation_bits: of the linears, 8 or 16.
+    """
 
     ranges: Ranges
+    activation_bits: int
 
     def matrix(self, graph: GraphBuilder, name: str, value: Float) -> Stored:
         """Stream `[in, out]` with a scale a column."""
-        return _stored(graph, name, value, transposed=False)
+        rounded, scale = round_columns(value)
+        stored = graph.weight(f"{name}{_SUFFIX}", rounded)
+        # One a matrix, though all are zero: where the runtime rewrites weights, it takes a zero point for its own.
+        graph.weight(f"{stored}{_ZEROS}", np.zeros(len(scale), np.int8))
+        return Stored(stored, graph.weight(f"{name}.scale", scale), (value.shape[0], value.shape[1]))
 
     def table(self, graph: GraphBuilder, name: str, value: Float) -> Stored:
-        """Stream `[rows, width]` with a scale a row."""
-        return _stored(graph, name, value.T, transposed=True)
+        """Stream `[rows, width]` for what it serves as: rows in half precision, a head as a matrix.
+
+        Processors that gather from int8 with a scale a row are not to be found.
+        """
+        if name == EMBEDDING:
+            graph.weight(f"{name}{_HALF}", to_half(value, name))
+        if name in self.ranges:
+            return self.matrix(graph, name, value.T)
+        return Stored(f"{name}{_SUFFIX}", f"{name}.scale", (value.shape[1], value.shape[0]))
 
     def multiply(self, body: GraphBuilder, x: str, matrix: Stored) -> str:
         """Return `x [..., in] @ matrix`, both sides of the product rounded."""
-        before, after = self._ranges_of(matrix)
-        y = body.op("MatMul", _rounded(body, x, before, _LINEAR), _restored(body, matrix, axis=1))
-        return _rounded(body, y, after, _LINEAR)
+        return self._product(body, x, matrix, np.uint8 if self.activation_bits == 8 else np.uint16)
 
     def lookup(self, body: GraphBuilder, ids: str, table: Stored) -> str:
         """Return the rows `ids [tokens]` of a table, `[1, tokens, width]`."""
@@ -70,24 +84,18 @@ class Qdq:
 
     def project(self, body: GraphBuilder, x: str, table: Stored) -> str:
         """Return `x [tokens, width]` times every row of a table, `[tokens, rows]`."""
-        before, after = self._ranges_of(table)
-        y = body.op("Gemm", _rounded(body, x, before, _HEAD), _restored(body, table, axis=0), transB=1)
-        return _rounded(body, y, after, _HEAD)
+        return self._product(body, x, table, np.uint16)
 
-    def _ranges_of(self, stored: Stored) -> tuple[Range, Range]:
-        return self.ranges[stored.values.removesuffix(_SUFFIX)]
-
-
-def _stored(graph: GraphBuilder, name: str, value: Float, *, transposed: bool) -> Stored:
-    rounded, scale = round_columns(value)
-    stored = graph.weight(f"{name}{_SUFFIX}", rounded.T if transposed else rounded)
-    # One a matrix, though all are zero: the runtime rewrites weights for some processors and takes them for its own.
-    graph.weight(f"{stored}{_ZEROS}", np.zeros(len(scale), np.int8))
-    return Stored(stored, graph.weight(f"{name}.scale", scale), (value.shape[0], value.shape[1]))
+    def _product(self, body: GraphBuilder, x: str, matrix: Stored, dtype: type[np.unsignedinteger]) -> str:
+        before, after = self.ranges[_name_of(matrix)]
+        restored = body.op(
+            "DequantizeLinear", matrix.values, matrix.scales, f"{matrix.values}{_ZEROS}", axis=1, **_domain(dtype)
+        )
+        return _rounded(body, body.op("MatMul", _rounded(body, x, before, dtype), restored), after, dtype)
 
 
-def _restored(body: GraphBuilder, stored: Stored, axis: int) -> str:
-    return body.op("DequantizeLinear", stored.values, stored.scales, f"{stored.values}{_ZEROS}", axis=axis)
+def _name_of(stored: Stored) -> str:
+    return stored.values.removesuffix(_SUFFIX)
 
 
 def _rounded(body: GraphBuilder, x: str, values: Range, dtype: type[np.unsignedinteger]) -> str:
@@ -96,7 +104,10 @@ def _rounded(body: GraphBuilder, x: str, values: Range, dtype: type[np.unsignedi
     low, high = min(values.low, 0.0), max(values.high, 0.0)
     scale = (high - low) / steps or 1.0
     parameters = body.constant(scale, np.float32), body.constant(round(-low / scale), dtype)
-    # 16 bits are in the standard operators from opset 21 on only; runtimes have had them in this domain for longer.
-    domain = {"domain": MICROSOFT} if dtype is np.uint16 else {}
-    rounded = body.op("QuantizeLinear", x, *parameters, **domain)
-    return body.op("DequantizeLinear", rounded, *parameters, **domain)
+    rounded = body.op("QuantizeLinear", x, *parameters, **_domain(dtype))
+    return body.op("DequantizeLinear", rounded, *parameters, **_domain(dtype))
+
+
+def _domain(dtype: type[np.unsignedinteger]) -> dict[str, str]:
+    """Return where the operators are: 16 bits are standard from opset 21 on, runtimes have had theirs for longer."""
+    return {"domain": MICROSOFT} if dtype is np.uint16 else {}
