@@ -256,17 +256,18 @@ def expected_peak_memory(
 ) -> int:
     """Return an estimate of a process's peak memory in bytes while it opens and runs the bundle.
 
-    Weights count twice where the runtime repacks them at load while the file is still mapped; half-precision ones
-    become float32 in each of two graphs. Keys and values of prompt and beams count twice, as a pass begins with them
-    and makes grown ones. Activations are the widest rows of the prompt. Every node of the graph takes a few kilobytes.
+    Weights count twice where the runtime repacks them at load while the file is still mapped. Two graphs map the file
+    twice, make float32 of half precision each for itself, and rewrite int8 as uint8 on x86. Keys and values of prompt
+    and beams count twice, as a pass begins with them and makes grown ones. Activations are the widest rows of the
+    prompt. Every node of the graph takes a few kilobytes.
     """
     tokens = prompt.max_tokens + search.num_beams * (prompt.levels - 1)
     widest = 4 * decoder.intermediate + 8 * decoder.hidden + decoder.heads * tokens
     cache = 2 * decoder.layers * decoder.kv_heads * decoder.head_size * tokens
     decoders = {"loop": 1, "unrolled": prompt.levels, "steps": 2}[graph.form]
     copies = 2 if graph.prepack else 1
-    if graph.form == "steps" and precision.kind == "fp16":
-        copies += 2 * 2
+    if graph.form == "steps":
+        copies = {"fp32": 2, "fp16": 1 + 2 * 2, "int8-qdq": 2 + 2}[precision.kind]
     nodes = _LAYER_BYTES * decoder.layers * decoders
     return _RUNTIME_BYTES + nodes + copies * weight_bytes + 4 * (tokens * widest + 2 * cache)
 
