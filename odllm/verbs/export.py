@@ -18,9 +18,19 @@ def export(
     scoring: Scoring = "codes",
     beams: Annotated[int, typer.Option(min=1, help="Beams kept a level.")] = 20,
     top_k: Annotated[int, typer.Option(min=1, help="Items returned unless a call asks otherwise.")] = 10,
+    form: Annotated[
+        str,
+        typer.Option(
+            help="loop; unrolled: without Loop; steps: two decoder graphs of fixed shapes, the search outside of them."
+        ),
+    ] = "loop",
+    chunk: Annotated[int, typer.Option(min=1, help="Tokens of the prompt that form steps runs at once.")] = 32,
     precision: Annotated[
         str,
-        typer.Option(help="fp32, fp16, int8-dynamic, int8-block32/64/128, int4-block32/64/128, or auto."),
+        typer.Option(
+            help="fp32, fp16, int8-dynamic, int8-block32/64/128, int4-block32/64/128, or auto; "
+            "steps has fp32, fp16, int8-qdq and int8-qdq16."
+        ),
     ] = "fp32",
     device_profile: Annotated[
         str | None,
@@ -29,6 +39,9 @@ def export(
     prefix_cache: Annotated[
         bool, typer.Option(help="Store the keys and values of the prompt's fixed prefix in the graph.")
     ] = True,
+    calibration: Annotated[
+        int, typer.Option(min=1, help="Histories of the training part that set the ranges of int8-qdq and int8-qdq16.")
+    ] = 64,
     golden: Annotated[int, typer.Option(min=1, help="Histories with expected lists, for self-tests.")] = 8,
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -51,9 +64,12 @@ def export(
         num_beams=beams,
         top_k=top_k,
         scoring=scoring,  # type: ignore[arg-type]
+        form=form,  # type: ignore[arg-type]
         precision=chosen.name,
         prefix_cache=prefix_cache,
         golden=golden,
+        chunk=chunk,
+        calibration=calibration,
     )
     with progress_bar("exporting") as progress:
         manifest = export_bundle(model, load_dataset(dataset), out, options, overwrite=overwrite, progress=progress)

@@ -135,19 +135,26 @@ class Block:
     down: list[Linear]
 
 
-def load_block(loader: Loader, decoder: Decoder, index: int, *, all_rows: bool = False) -> Block:
+def load_block(loader: Loader, decoder: Decoder, index: int, *, all_rows: bool = False, stacked: bool = True) -> Block:
     """Stream the weights of block `index`.
 
     In the last block only the last rows go through the query, so its query is a matrix of its own; in the
     others, and in all of them with `all_rows`, query, key and value are stacked (`q` holds all three and `kv` is
-    empty).
+    empty). Without `stacked` no two projections share a product, and no output is split: each has a range of its own,
+    for activations of few bits.
     """
     prefix, shapes = f"model.layers.{index}", decoder.projections
 
     def linears(*names: str) -> list[Linear]:
         (in_features,) = {shapes[name][1] for name in names}
-        full_names = [f"{prefix}.{name}" for name in names]
-        return load_linears(loader, full_names, in_features, [shapes[name][0] for name in names])
+        stacks = [names] if stacked else [[name] for name in names]
+        return [
+            linear
+            for stack in stacks
+            for linear in load_linears(
+                loader, [f"{prefix}.{name}" for name in stack], in_features, [shapes[name][0] for name in stack]
+            )
+        ]
 
     def norm(name: str, width: int = decoder.hidden) -> str:
         return loader.vector(f"{prefix}.{name}.weight", width)
