@@ -1,0 +1,83 @@
+"""What memory a process needs to open and run a bundle: an estimate in named parts, from the manifest alone."""
+
+from __future__ import annotations
+
+import msgspec
+
+from odllm_export.bundle import CATALOG, GRAPH, ITEMS, WEIGHTS, Manifest
+from odllm_export.precision import find_precision
+
+# Fitted to what `odllm bench` measures with onnxruntime 1.31.1 on Linux x86-64: a two-layer model and SmolLM2-135M's
+# shape, dense and at half its rank, in fp32, fp16, int8-dynamic and int4-block32. All within 10 %.
+_RUNTIME_BYTES = 64 << 20
+"""Python with numpy and the runtime, no model: 52 MiB, and what a session takes whatever it runs."""
+
+_BYTES_A_GRAPH_BYTE = 64
+"""What the runtime keeps of the nodes, by the size of the graph's file: about 8 KiB a node."""
+
+_BYTES_A_CATALOG_BYTE = 1.5
+_BYTES_AN_ITEMS_BYTE = 6.2
+"""The item table is a dictionary an item in Python; an app may keep less of it."""
+
+_REPACKED = {"fp32": 1.0, "fp16": 2.0, "int8-dynamic": 1.0, "blocks": 1.2}
+"""The repacked copy by the stored bytes: half precision is made float32 first, blocks get their sums beside them."""
+
+_ROW_WIDTHS = 24
+"""Widths of the hidden state that a token's row takes at once: an MLP is at most about four times as wide."""
+
+
+class MemoryEstimate(msgspec.Struct, frozen=True):
+    """Bytes by what they are for.
+
+    Attributes:
+        runtime: the process without a model.
+        graph: what the runtime keeps of the graph's nodes.
+        catalog: the catalogue's arrays and the item table.
+        weights: as the runtime holds them when it has read them.
+        repacked: the copy that repacking makes, while `weights` are still there; 0 where they are not repacked.
+        kv_cache: keys and values of prompt and beams, twice: a pass begins with them and makes grown ones.
+        activations: the widest rows of the longest pass, and its attention scores.
+    """
+
+    runtime: int
+    graph: int
+    catalog: int
+    weights: int
+    repacked: int
+    kv_cache: int
+    activations: int
+
+    @property
+    def load(self) -> int:
+        """The peak while the bundle is opened."""
+        return self.runtime + self.graph + self.catalog + self.weights + self.repacked
+
+    @property
+    def run(self) -> int:
+        """The peak while it answers: what was repacked has taken the place of the weights."""
+        weights = self.repacked or self.weights
+        return self.runtime + self.graph + self.catalog + weights + self.kv_cache + self.activations
+
+    @property
+    def peak(self) -> int:
+        """The larger of both."""
+        return max(self.load, self.run)
+
+
+def estimate_memory(manifest: Manifest) -> MemoryEstimate:
+    """Return an estimate of a process's memory while it opens and runs a bundle; for the weights in `WEIGHTS`."""
+    size = {name: fact.bytes for name, fact in manifest.files.items()}
+    prompt, search, stored = manifest.prompt, manifest.search, size[WEIGHTS]
+    kind = find_precision(manifest.model.precision).kind
+    tokens = prompt.max_tokens + search.num_beams * (prompt.levels - 1) + search.ahead
+    layers, two, kv_heads, head_size = manifest.graph.kv_cache
+    row = _ROW_WIDTHS * manifest.model.hidden + manifest.model.heads * tokens
+    return MemoryEstimate(
+        runtime=_RUNTIME_BYTES,
+        graph=_BYTES_A_GRAPH_BYTE * size[GRAPH],
+        catalog=int(_BYTES_A_CATALOG_BYTE * size[CATALOG] + _BYTES_AN_ITEMS_BYTE * size[ITEMS]),
+        weights=2 * stored if kind == "fp16" else stored,
+        repacked=int(_REPACKED[kind] * stored) if manifest.graph.prepack else 0,
+        kv_cache=4 * 2 * layers * two * kv_heads * head_size * tokens,
+        activations=4 * tokens * row,
+    )
