@@ -22,6 +22,8 @@ CATALOG = "catalog.bin"
 ITEMS = "items.jsonl"
 GOLDEN = "golden.json"
 MODEL_CARD = "MODEL_CARD.md"
+ORT_GRAPH = "recommend.ort"
+REQUIRED_OPERATORS = "recommend.required_operators.config"
 
 
 class FileFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import onnx
 
 from lcrec.catalog import Catalog, write_catalog
@@ -17,7 +18,6 @@ from lcrec.prompt import Prompt, RecommenderCard, read_card
 from lcrec.search import Scoring
 from odllm_artifact import Progress, read_json, silent, write_folder, write_json
 from odllm_export import bundle
-from odllm_export.catalog_edit import catalog_memory_bytes
 from odllm_export.errors import ExportError
 from odllm_export.family import Decoder, read_decoder
 from odllm_export.golden import MIN_OVERLAP, bundle_lists, golden_file, sample_histories
@@ -25,16 +25,13 @@ from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.passes import Search
 from odllm_export.graph.recommender import build_recommender
 from odllm_export.graph.weights import Vocabulary
+from odllm_export.memory_estimate import estimate_memory
 from odllm_export.model_card import model_card
 from odllm_export.oracle import model_results
+from odllm_export.ort_format import add_ort_format
 from odllm_export.precision import find_precision
+from odllm_export.simplify import simplify_bundle
 from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count
-
-_RUNTIME_BYTES = 60 << 20
-"""What a process with the runtime and no model takes, generously."""
-
-_LAYER_BYTES = 500 << 10
-"""What the runtime keeps of a decoder layer's nodes (measured: 200 to 600 KiB, quantised graphs the most)."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,8 @@ class ExportOptions:
         ahead: the most children that one pass runs with their parents; twice the beams if not given.
         golden: histories whose lists go into `golden.json` for self-tests: enough for one, few enough that a large
             model's export does not wait for them.
+        simplify: run onnxsim on the graph, and require the same lists afterwards.
+        ort_format: write the graph in ONNX Runtime's own format too, and the operators that it needs.
     """
 
     num_beams: int = 20
@@ -59,6 +58,8 @@ class ExportOptions:
     prefix_cache: bool = True
     ahead: int | None = None
     golden: int = 8
+    simplify: bool = False
+    ort_format: bool = False
 
     def search(self, levels: int) -> Search:
         """Return how the graph searches a catalogue of `levels`."""
@@ -115,6 +116,11 @@ def export_bundle(
         manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, options, search_facts)
         bundle.write_manifest(manifest, folder)
         histories = sample_histories(dataset, options.golden)
+        if options.simplify:
+            simplify_bundle(folder, manifest, histories)
+        if options.ort_format:
+            add_ort_format(folder, manifest)
+            bundle.write_manifest(manifest, folder)
         if precision.exact:
             results = model_results(model_folder, manifest, catalog, histories)
             golden = golden_file("model", dataset.item_ids, histories, [(r.rows, r.scores) for r in results])
@@ -123,8 +129,9 @@ def export_bundle(
             golden = golden_file("graph", dataset.item_ids, histories, lists, min_overlap=MIN_OVERLAP)
         write_json(folder / bundle.GOLDEN, golden)
         progress(3, 4, "golden lists computed")
-        (folder / bundle.MODEL_CARD).write_text(model_card(manifest, card, _evaluation(model_folder)))
-        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN, bundle.MODEL_CARD]))
+        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN]))
+        (folder / bundle.MODEL_CARD).write_text(model_card(manifest, card, _evaluation(model_folder), memory))
+        manifest.files.update(bundle.file_facts(folder, [bundle.MODEL_CARD]))
         bundle.write_manifest(manifest, folder)
     progress(4, 4)
     return manifest
@@ -171,11 +178,10 @@ def _manifest(
     ranks_file = model_folder / "low_rank.json"
     ranks = read_json(ranks_file)["ranks"] if ranks_file.is_file() else {}
     names = [bundle.GRAPH, bundle.WEIGHTS, bundle.CATALOG, bundle.ITEMS]
-    weight_bytes = (folder / bundle.WEIGHTS).stat().st_size
     # Int8 products repack a matrix a call for little; the copy that repacking at load makes is half of the memory.
     prepack = find_precision(options.precision).kind != "int8-dynamic"
     prompt = card.prompt
-    return bundle.Manifest(
+    manifest = bundle.Manifest(
         name=dataset.name,
         files=bundle.file_facts(folder, names),
         model=bundle.ModelFacts(
@@ -201,28 +207,14 @@ def _manifest(
             prepack=prepack,
         ),
         items=len(dataset.items),
-        expected_peak_memory_bytes=expected_peak_memory(decoder, prompt, how, weight_bytes, prepack=prepack)
-        + catalog_memory_bytes(catalog, (folder / bundle.ITEMS).stat().st_size),
+        expected_peak_memory_bytes=0,
         provenance={
             "checkpoint_sha256": checkpoint_hash(model_folder),
             **{f"dataset_{key}": value for key, value in card.dataset.items()},
             **{package: importlib.metadata.version(package) for package in ("odllm", "onnx", "torch")},
         },
     )
-
-
-def expected_peak_memory(decoder: Decoder, prompt: Prompt, how: Search, weight_bytes: int, *, prepack: bool) -> int:
-    """Return an estimate of a process's peak memory in bytes while it opens and runs the bundle.
-
-    Weights count twice where the runtime repacks them at load while the file is still mapped. Keys and values of
-    prompt and beams count twice, as a pass begins with them and makes grown ones. Activations are the widest rows of
-    the prompt. Every node of the graph takes a few kilobytes.
-    """
-    tokens = prompt.max_tokens + how.num_beams * (prompt.levels - 1)
-    widest = 4 * decoder.intermediate + 8 * decoder.hidden + decoder.heads * tokens
-    cache = 2 * decoder.layers * decoder.kv_heads * decoder.head_size * tokens
-    weights = (2 if prepack else 1) * weight_bytes
-    return _RUNTIME_BYTES + _LAYER_BYTES * decoder.layers + weights + 4 * (tokens * widest + 2 * cache)
+    return msgspec.structs.replace(manifest, expected_peak_memory_bytes=estimate_memory(manifest, catalog).peak)
 
 
 def _evaluation(model_folder: Path) -> dict[str, Any] | None:

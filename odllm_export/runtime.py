@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from lcrec.catalog import Catalog, hash_item_ids, read_catalog
-from odllm_export.bundle import CATALOG, GRAPH, ItemRow, Manifest, check_files, read_items, read_manifest
+from odllm_export.bundle import CATALOG, GRAPH, ORT_GRAPH, ItemRow, Manifest, check_files, read_items, read_manifest
 from odllm_export.errors import BundleError, HistoryError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Options(msgspec.Struct, frozen=True):
         arena: keep freed activations for the next call.
         check_memory: refuse a bundle that is larger than the memory that is free.
         profile_prefix: where the runtime writes its profile; none if empty.
+        ort_format: open `recommend.ort`, which holds the weights inside, instead of the ONNX graph.
     """
 
     provider: str = "cpu"
@@ -62,6 +63,7 @@ class Options(msgspec.Struct, frozen=True):
     arena: bool = True
     check_memory: bool = True
     profile_prefix: str = ""
+    ort_format: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,10 @@ class Recommender:
                 f"{free >> 20} MiB are free. Close other programs, or export with a smaller keep ratio or precision."
             )
         catalog, items = read_catalog_and_items(folder, manifest)
-        return cls(manifest, catalog, items, _open_inference(folder / GRAPH, manifest, options))
+        graph = ORT_GRAPH if options.ort_format else GRAPH
+        if graph not in manifest.files:
+            raise BundleError(f"{folder} holds no {graph}; export it with --ort-format")
+        return cls(manifest, catalog, items, _open_inference(folder / graph, manifest, options))
 
     def __enter__(self) -> Recommender:
         return self
