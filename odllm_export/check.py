@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import onnx
 
-from odllm_export.bundle import GRAPH, check_files, read_manifest
+from lcrec.catalog import read_catalog
+from odllm_export.bundle import CATALOG, GRAPH, check_files, read_manifest
 from odllm_export.expectation import Expectation, expectations
 from odllm_export.memory_estimate import MemoryEstimate, estimate_memory
 from odllm_export.mobile_checker import MobileVerdict, mobile_verdict
@@ -54,7 +55,7 @@ def check_bundle(folder: Path) -> Check:
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     model = onnx.load(folder / GRAPH, load_external_data=False)
-    memory = estimate_memory(manifest)
+    memory = estimate_memory(manifest, read_catalog(folder / CATALOG))
     return Check(
         bundle=folder.name,
         precision=manifest.model.precision,

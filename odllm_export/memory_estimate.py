@@ -1,10 +1,11 @@
-"""What memory a process needs to open and run a bundle: an estimate in named parts, from the manifest alone."""
+"""What memory a process needs to open and run a bundle: an estimate in named parts, from manifest and catalogue."""
 
 from __future__ import annotations
 
 import msgspec
 
-from odllm_export.bundle import CATALOG, GRAPH, ITEMS, WEIGHTS, Manifest
+from lcrec.catalog import Catalog
+from odllm_export.bundle import GRAPH, ITEMS, WEIGHTS, Manifest
 from odllm_export.precision import find_precision
 
 # Fitted to what `odllm bench` measures with onnxruntime 1.31.1 on Linux x86-64: a two-layer model and SmolLM2-135M's
@@ -15,9 +16,8 @@ _RUNTIME_BYTES = 64 << 20
 _BYTES_A_GRAPH_BYTE = 64
 """What the runtime keeps of the nodes, by the size of the graph's file: about 8 KiB a node."""
 
-_BYTES_A_CATALOG_BYTE = 1.5
-_BYTES_AN_ITEMS_BYTE = 6.2
-"""The item table is a dictionary an item in Python; an app may keep less of it."""
+_ITEM_OBJECT_BYTES = 400
+"""What the Python runtime takes for an item beside its line's own bytes: a dict, two strings, an entry of the index."""
 
 _REPACKED = {"fp32": 1.0, "fp16": 2.0, "int8-dynamic": 1.0, "blocks": 1.2}
 """The repacked copy by the stored bytes: half precision is made float32 first, blocks get their sums beside them."""
@@ -64,8 +64,8 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
         return max(self.load, self.run)
 
 
-def estimate_memory(manifest: Manifest) -> MemoryEstimate:
-    """Return an estimate of a process's memory while it opens and runs a bundle; for the weights in `WEIGHTS`."""
+def estimate_memory(manifest: Manifest, catalog: Catalog) -> MemoryEstimate:
+    """Return an estimate of a process's memory while it opens and runs a bundle by its ONNX graph."""
     size = {name: fact.bytes for name, fact in manifest.files.items()}
     prompt, search, stored = manifest.prompt, manifest.search, size[WEIGHTS]
     kind = find_precision(manifest.model.precision).kind
@@ -75,9 +75,22 @@ def estimate_memory(manifest: Manifest) -> MemoryEstimate:
     return MemoryEstimate(
         runtime=_RUNTIME_BYTES,
         graph=_BYTES_A_GRAPH_BYTE * size[GRAPH],
-        catalog=int(_BYTES_A_CATALOG_BYTE * size[CATALOG] + _BYTES_AN_ITEMS_BYTE * size[ITEMS]),
+        catalog=catalog_memory_bytes(catalog, size[ITEMS]),
         weights=2 * stored if kind == "fp16" else stored,
         repacked=int(_REPACKED[kind] * stored) if manifest.graph.prepack else 0,
         kv_cache=4 * 2 * layers * two * kv_heads * head_size * tokens,
         activations=4 * tokens * row,
     )
+
+
+def catalog_memory_bytes(catalog: Catalog, table_bytes: int) -> int:
+    """Return what an opened catalogue and its item table take of a process's memory, in bytes.
+
+    The arrays are held once and fed to the graph as they are; the graph copies `live_items` to block a call's items.
+
+    Args:
+        catalog: the catalogue.
+        table_bytes: size of `items.jsonl`.
+    """
+    arrays = sum(array.nbytes for array in catalog.arrays().values())
+    return arrays + catalog.live_items.nbytes + table_bytes + _ITEM_OBJECT_BYTES * catalog.items

@@ -13,19 +13,22 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, StrictUndefined
 
 from lcrec.prompt import RecommenderCard
-from odllm_export.bundle import Manifest
-from odllm_export.memory_estimate import estimate_memory
+from odllm_export.bundle import GRAPH, ORT_GRAPH, WEIGHTS, Manifest
+from odllm_export.memory_estimate import MemoryEstimate
 
 _METRIC = re.compile(r"^(hit_rate|ndcg)@\d+$")
 
 
-def model_card(manifest: Manifest, card: RecommenderCard, evaluation: dict[str, Any] | None) -> str:
+def model_card(
+    manifest: Manifest, card: RecommenderCard, evaluation: dict[str, Any] | None, memory: MemoryEstimate
+) -> str:
     """Return the model card in Markdown, with front matter in YAML.
 
     Args:
         manifest: of the bundle, with the hashes of its files.
         card: of the model.
         evaluation: what `odllm evaluate --save` wrote, if it did.
+        memory: estimated.
     """
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
     template = Path(__file__).with_name("model_card.md.jinja").read_text(encoding="utf-8")
@@ -34,7 +37,8 @@ def model_card(manifest: Manifest, card: RecommenderCard, evaluation: dict[str, 
         card=card,
         evaluation=evaluation,
         metrics=_metrics(evaluation),
-        memory=estimate_memory(manifest),
+        memory=memory,
+        files={name: manifest.files[name] for name in (GRAPH, WEIGHTS, ORT_GRAPH) if name in manifest.files},
     )
     return str(ModelCard(f"---\n{card_data(manifest, card, evaluation).to_yaml()}\n---\n\n{body}"))
 

@@ -4,8 +4,9 @@ import onnx
 import pytest
 from onnxruntime.tools.mobile_helpers import usability_checker
 
+from lcrec.catalog import read_catalog
 from mobile_bench.host import measure_memory
-from odllm_export.bundle import GRAPH, read_manifest
+from odllm_export.bundle import CATALOG, GRAPH, read_manifest
 from odllm_export.check import check_bundle
 from odllm_export.errors import BundleError
 from odllm_export.export import ExportOptions, export_bundle
@@ -39,7 +40,8 @@ def test_the_parts_add_up_to_the_manifests_figure(export):
 
 
 def test_weights_count_once_where_they_stay_in_the_file(export):
-    estimate = estimate_memory(read_manifest(export("int8-dynamic")))
+    folder = export("int8-dynamic")
+    estimate = estimate_memory(read_manifest(folder), read_catalog(folder / CATALOG))
     assert estimate.repacked == 0
     assert estimate.run == estimate.load + estimate.kv_cache + estimate.activations
 
