@@ -25,6 +25,7 @@ def build_app() -> typer.Typer:
         base,
         bench,
         catalog,
+        check,
         codes,
         compress,
         data,
@@ -57,6 +58,7 @@ def build_app() -> typer.Typer:
     )
     app.add_typer(catalog.app, name="catalog", help="List, add, remove, block and unblock a bundle's items.")
     app.command("verify", help="Compare a bundle with the model it came from.")(verify.verify)
+    app.command("check", help="Say what phones' providers should take of a bundle, and its memory.")(check.check)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
     app.command("demo", help="The whole pipeline on MovieLens, with a report.")(demo.demo)

@@ -24,6 +24,8 @@ GOLDEN = "golden.json"
 MODEL_CARD = "MODEL_CARD.md"
 PREFILL = "prefill.onnx"
 STEP = "step.onnx"
+ORT_GRAPH = "recommend.ort"
+REQUIRED_OPERATORS = "recommend.required_operators.config"
 
 FORM_FILES: dict[str, tuple[str, ...]] = {
     "loop": (GRAPH, WEIGHTS),

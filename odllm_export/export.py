@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import onnx
 
 from lcrec.catalog import Catalog, write_catalog
@@ -17,7 +18,6 @@ from lcrec.prompt import Prompt, RecommenderCard, read_card
 from lcrec.search import Scoring
 from odllm_artifact import Progress, read_json, silent, write_folder, write_json
 from odllm_export import bundle
-from odllm_export.catalog_edit import catalog_memory_bytes
 from odllm_export.errors import ExportError
 from odllm_export.export_steps import StepsExport, check_precision
 from odllm_export.families.decoder import Decoder
@@ -28,18 +28,15 @@ from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.passes import Search
 from odllm_export.graph.recommender import build_recommender
 from odllm_export.graph.weights import Vocabulary
+from odllm_export.memory_estimate import estimate_memory
 from odllm_export.model_card import model_card
 from odllm_export.oracle import model_results
+from odllm_export.ort_format import add_ort_format
 from odllm_export.precision import Precision, find_precision
+from odllm_export.simplify import simplify_bundle
 from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count
 
 Form = Literal["loop", "unrolled", "steps"]
-
-_RUNTIME_BYTES = 60 << 20
-"""What a process with the runtime and no model takes, generously."""
-
-_LAYER_BYTES = 500 << 10
-"""What the runtime keeps of a decoder layer's nodes (measured: 200 to 600 KiB, quantised graphs the most)."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,8 @@ class ExportOptions:
             model's export does not wait for them.
         chunk: tokens of the prompt that form `steps` runs at once.
         calibration: histories of the training part that set the ranges of `int8-qdq` and `int8-qdq16`.
+        simplify: run onnxsim on the graph, and require the same lists afterwards.
+        ort_format: write the graph in ONNX Runtime's own format too, and the operators that it needs.
     """
 
     num_beams: int = 20
@@ -71,6 +70,8 @@ class ExportOptions:
     golden: int = 8
     chunk: int = 32
     calibration: int = 64
+    simplify: bool = False
+    ort_format: bool = False
 
     def search(self, levels: int) -> Search:
         """Return how the graph searches a catalogue of `levels`."""
@@ -124,6 +125,11 @@ def export_bundle(
         manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, precision, search_facts, facts)
         bundle.write_manifest(manifest, folder)
         histories = sample_histories(dataset, options.golden)
+        if options.simplify:
+            simplify_bundle(folder, manifest, histories)
+        if options.ort_format:
+            add_ort_format(folder, manifest)
+            bundle.write_manifest(manifest, folder)
         if precision.exact:
             results = model_results(model_folder, manifest, catalog, histories)
             golden = golden_file("model", dataset.item_ids, histories, [(r.rows, r.scores) for r in results])
@@ -132,8 +138,10 @@ def export_bundle(
             golden = golden_file("graph", dataset.item_ids, histories, lists, min_overlap=MIN_OVERLAP)
         write_json(folder / bundle.GOLDEN, golden)
         progress(3, 4, "golden lists computed")
-        (folder / bundle.MODEL_CARD).write_text(model_card(manifest, card, _evaluation(model_folder)))
-        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN, bundle.MODEL_CARD]))
+        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN]))
+        text = model_card(manifest, card, _evaluation(model_folder), estimate_memory(manifest, catalog))
+        (folder / bundle.MODEL_CARD).write_text(text)
+        manifest.files.update(bundle.file_facts(folder, [bundle.MODEL_CARD]))
         bundle.write_manifest(manifest, folder)
     progress(4, 4)
     return manifest
@@ -161,6 +169,8 @@ def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, options: ExportOp
     if options.form not in bundle.FORM_FILES:
         raise ExportError(f"form {options.form!r} is not one of {', '.join(bundle.FORM_FILES)}")
     check_precision(options.form, find_precision(options.precision))
+    if options.form == "steps" and (options.simplify or options.ort_format):
+        raise ExportError("form steps has two graphs of its own; --simplify and --ort-format are for loop and unrolled")
     if min(options.chunk, options.calibration) < 1:
         raise ExportError(f"chunk is {options.chunk} and calibration {options.calibration}; at least 1 is needed")
     if options.ahead is not None and options.ahead < 0:
@@ -221,9 +231,8 @@ def _manifest(
     ranks_file = model_folder / "low_rank.json"
     ranks = read_json(ranks_file)["ranks"] if ranks_file.is_file() else {}
     names = [*bundle.FORM_FILES[graph.form], bundle.CATALOG, bundle.ITEMS]
-    weight_bytes = (folder / bundle.WEIGHTS).stat().st_size
     prompt = card.prompt
-    return bundle.Manifest(
+    manifest = bundle.Manifest(
         name=dataset.name,
         files=bundle.file_facts(folder, names),
         model=bundle.ModelFacts(
@@ -241,40 +250,14 @@ def _manifest(
         search=search,
         graph=graph,
         items=len(dataset.items),
-        expected_peak_memory_bytes=expected_peak_memory(decoder, prompt, search, graph, precision, weight_bytes)
-        + catalog_memory_bytes(catalog, (folder / bundle.ITEMS).stat().st_size),
+        expected_peak_memory_bytes=0,
         provenance={
             "checkpoint_sha256": checkpoint_hash(model_folder),
             **{f"dataset_{key}": value for key, value in card.dataset.items()},
             **{package: importlib.metadata.version(package) for package in ("odllm", "onnx", "torch")},
         },
     )
-
-
-def expected_peak_memory(
-    decoder: Decoder,
-    prompt: Prompt,
-    search: bundle.SearchFacts,
-    graph: bundle.GraphFacts,
-    precision: Precision,
-    weight_bytes: int,
-) -> int:
-    """Return an estimate of a process's peak memory in bytes while it opens and runs the bundle.
-
-    Weights count twice where the runtime repacks them at load while the file is still mapped. Two graphs map the file
-    twice, make float32 of half precision each for itself, and rewrite int8 as uint8 on x86. Keys and values of prompt
-    and beams count twice, as a pass begins with them and makes grown ones. Activations are the widest rows of the
-    prompt. Every node of the graph takes a few kilobytes.
-    """
-    tokens = prompt.max_tokens + search.num_beams * (prompt.levels - 1)
-    widest = 4 * decoder.intermediate + 8 * decoder.hidden + decoder.heads * tokens
-    cache = 2 * decoder.layers * decoder.kv_heads * decoder.head_size * tokens
-    decoders = {"loop": 1, "unrolled": prompt.levels, "steps": 2}[graph.form]
-    copies = 2 if graph.prepack else 1
-    if graph.form == "steps":
-        copies = {"fp32": 2, "fp16": 1 + 2 * 2, "int8-qdq": 2 + 2}[precision.kind]
-    nodes = _LAYER_BYTES * decoder.layers * decoders
-    return _RUNTIME_BYTES + nodes + copies * weight_bytes + 4 * (tokens * widest + 2 * cache)
+    return msgspec.structs.replace(manifest, expected_peak_memory_bytes=estimate_memory(manifest, catalog).peak)
 
 
 def _evaluation(model_folder: Path) -> dict[str, Any] | None:

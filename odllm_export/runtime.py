@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from lcrec.catalog import Catalog, hash_item_ids, read_catalog
-from odllm_export.bundle import CATALOG, FORM_FILES, ItemRow, Manifest, check_files, read_items, read_manifest
+from odllm_export.bundle import (
+    CATALOG,
+    FORM_FILES,
+    ORT_GRAPH,
+    ItemRow,
+    Manifest,
+    check_files,
+    read_items,
+    read_manifest,
+)
 from odllm_export.errors import BundleError, HistoryError
 
 if TYPE_CHECKING:
@@ -69,6 +78,7 @@ class Options(msgspec.Struct, frozen=True):
         arena: keep freed activations for the next call.
         check_memory: refuse a bundle that is larger than the memory that is free.
         profile_prefix: where the runtime writes its profile; none if empty.
+        ort_format: open `recommend.ort`, which holds the weights inside, instead of the ONNX graph.
     """
 
     provider: str = "cpu"
@@ -77,6 +87,7 @@ class Options(msgspec.Struct, frozen=True):
     arena: bool = True
     check_memory: bool = True
     profile_prefix: str = ""
+    ort_format: bool = False
 
 
 @dataclass(frozen=True)
@@ -292,6 +303,10 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _open_engine(folder: Path, manifest: Manifest, catalog: Catalog, how: Options) -> Engine:
     *graphs, _ = FORM_FILES[manifest.graph.form]
+    if how.ort_format:
+        if ORT_GRAPH not in manifest.files:
+            raise BundleError(f"{folder} holds no {ORT_GRAPH}; export it with --ort-format")
+        graphs = [ORT_GRAPH]
     sessions = [_open_inference(folder / graph, manifest, how) for graph in graphs]
     if manifest.graph.fixed is None:
         (engine,) = sessions

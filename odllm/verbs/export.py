@@ -42,6 +42,12 @@ def export(
     calibration: Annotated[
         int, typer.Option(min=1, help="Histories of the training part that set the ranges of int8-qdq and int8-qdq16.")
     ] = 64,
+    simplify: Annotated[
+        bool, typer.Option("--simplify", help="Run onnxsim on the graph; its lists must stay the same.")
+    ] = False,
+    ort_format: Annotated[
+        bool, typer.Option("--ort-format", help="Also write recommend.ort, with its operators for a custom build.")
+    ] = False,
     golden: Annotated[int, typer.Option(min=1, help="Histories with expected lists, for self-tests.")] = 8,
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -70,12 +76,16 @@ def export(
         golden=golden,
         chunk=chunk,
         calibration=calibration,
+        simplify=simplify,
+        ort_format=ort_format,
     )
     with progress_bar("exporting") as progress:
         manifest = export_bundle(model, load_dataset(dataset), out, options, overwrite=overwrite, progress=progress)
     if json:
         print_json(msgspec.to_builtins(manifest))
     else:
+        if simplify:
+            say(f"onnxsim {manifest.provenance['onnxsim']}; the same {golden} lists before and after")
         size = bundle_bytes(out, manifest) / 2**20
         say(
             f"{out}: {size:.1f} MiB, {chosen.name}, {manifest.items:,} items. "
