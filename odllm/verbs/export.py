@@ -13,15 +13,18 @@ from odllm.options import Json, Overwrite, Scoring, Threads
 
 def export(
     model: Annotated[Path, typer.Argument(help="Model folder (`odllm train` or `odllm compress`).")],
-    dataset: Annotated[Path, typer.Option(help="Dataset folder whose items the bundle serves.")],
-    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    dataset: Annotated[
+        Path | None, typer.Option(help="Dataset folder whose items the bundle serves; form decoder needs none.")
+    ] = None,
     scoring: Scoring = "codes",
     beams: Annotated[int, typer.Option(min=1, help="Beams kept a level.")] = 20,
     top_k: Annotated[int, typer.Option(min=1, help="Items returned unless a call asks otherwise.")] = 10,
     form: Annotated[
         str,
         typer.Option(
-            help="loop; unrolled: without Loop; steps: two decoder graphs of fixed shapes, the search outside of them."
+            help="loop; unrolled: without Loop; steps: two decoder graphs of fixed shapes, the search outside of them; "
+            "decoder: a plain causal language model, as Optimum reads it."
         ),
     ] = "loop",
     chunk: Annotated[int, typer.Option(min=1, help="Tokens of the prompt that form steps runs at once.")] = 32,
@@ -59,6 +62,7 @@ def export(
     from lcrec.dataset import load_dataset
     from odllm.torch_setup import set_up_torch
     from odllm_export.bundle import bundle_bytes
+    from odllm_export.errors import ExportError
     from odllm_export.export import ExportOptions, export_bundle
     from odllm_export.precision import choose_precision
 
@@ -66,6 +70,11 @@ def export(
     chosen, reason = choose_precision(precision, device_profile)
     if precision == "auto":
         say(f"precision {chosen.name}: {device_profile} {reason}")
+    if form == "decoder":
+        _export_decoder(model, out, chosen.name, overwrite, json)
+        return
+    if dataset is None:
+        raise ExportError("a bundle serves a dataset's items: --dataset is missing (only --form decoder needs none)")
     options = ExportOptions(
         num_beams=beams,
         top_k=top_k,
@@ -91,3 +100,15 @@ def export(
             f"{out}: {size:.1f} MiB, {chosen.name}, {manifest.items:,} items. "
             f"Check it: odllm verify {out} --model {model}"
         )
+
+
+def _export_decoder(model: Path, out: Path, precision: str, overwrite: bool, json: bool) -> None:
+    """Write form `decoder`: the model alone, without a catalogue."""
+    from odllm_export.decoder_form import export_decoder
+
+    with progress_bar("exporting") as progress:
+        facts = export_decoder(model, out, precision=precision, overwrite=overwrite, progress=progress)
+    if json:
+        print_json(facts)
+    else:
+        say(f"{out}: form decoder, {precision}. Constrain it: odllm export-processor {model} --behind {out}/model.onnx")

@@ -28,6 +28,17 @@ def test_fixed_ranges_are_verified_by_their_overlap(odllm, demo_run, tmp_path):
     assert json.loads(answer)["mean_overlap"] > 0.8
 
 
+def test_the_decoder_form_needs_no_dataset_and_a_bundle_does(odllm, demo_run, tmp_path):
+    model, out = demo_run / "models" / "compressed", tmp_path / "decoder"
+    code, answer, err = odllm("export", model, "--out", out, "--form", "decoder", "--json")
+    assert code == 0, err
+    assert json.loads(answer)["form"] == "decoder"
+    assert (out / "model.onnx").is_file()
+    code, _, err = odllm("export", model, "--out", tmp_path / "bundle")
+    assert code == 2
+    assert "--dataset is missing" in " ".join(err.split())
+
+
 def test_an_unknown_form_is_named(odllm, demo_run, tmp_path):
     where = ("--dataset", demo_run / "dataset", "--out", tmp_path / "bundle")
     code, _, err = odllm("export", demo_run / "models" / "dense", *where, "--form", "spiral")
