@@ -36,6 +36,15 @@ def test_every_form_answers_as_the_model_does(export_form, form):
             assert [one.item_id for one in found] == case["items"]
 
 
+@pytest.mark.parametrize("family", ["mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("form", ["unrolled", "steps"])
+def test_every_family_in_every_form(make_model_folder, make_dataset, tmp_path, form, family):
+    folder, _ = make_model_folder(family=family, num_hidden_layers=2)
+    export_bundle(folder, make_dataset(), tmp_path / "bundle", ExportOptions(12, 5, golden=1, form=form))
+    with Recommender.open(tmp_path / "bundle") as recommender:
+        assert verify_bundle(recommender, folder, random_cases(recommender, 6)).identical_lists == 6
+
+
 @pytest.mark.parametrize("form", ["unrolled", "steps"])
 def test_exact_forms_take_half_precision_too(export_form, form):
     out, folder, _ = export_form(form, precision="fp16")
