@@ -21,6 +21,7 @@ VERBS = (
     "compress",
     "export",
     "export-processor",
+    "check",
     "verify",
     "recommend",
     "catalog",
