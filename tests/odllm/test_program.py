@@ -22,6 +22,7 @@ VERBS = (
     "compress",
     "export",
     "export-processor",
+    "check",
     "verify",
     "recommend",
     "catalog",
