@@ -132,6 +132,15 @@ def test_children_of_few_beams_are_fed_with_them(make_model_folder, tmp_path):
     assert passes[6] == 3 + 6  # three beams and all their children, at once
 
 
+@pytest.mark.parametrize("form", ["loop", "unrolled"])
+def test_more_tokens_in_a_pass_than_in_any_prompt(make_model_folder, make_prompt, tmp_path, form):
+    sizes = (16, 16)
+    folder, prompt = make_model_folder(prompt=make_prompt(sizes, max_items=1), sizes=sizes)
+    session = export(folder, prompt, tmp_path, levels=2, scoring="vocab", num_beams=40, ahead=400, form=form)
+    catalog = a_catalog(random_codes(300, sizes), sizes)
+    assert_same_lists(session, folder, prompt, catalog, scoring="vocab", num_beams=40, cases=4)
+
+
 def test_all_blocked_below_a_beam(make_model_folder, tmp_path):
     sizes = (3, 2, 2)
     folder, prompt = make_model_folder(sizes=sizes)
