@@ -89,7 +89,7 @@ def verify_bundle(
         compared = min(len(scores), len(expected.scores))
         gap = float(np.abs(scores[:compared] - expected.scores[:compared]).max(initial=0.0))
         largest = max(largest, gap)
-        overlap += _overlap(rows[:top_k], expected.rows[:top_k])
+        overlap += list_overlap(rows[:top_k], expected.rows[:top_k])
         same_first += np.array_equal(rows[:1], expected.rows[:1])
         if np.array_equal(rows, expected.rows) and gap <= TOLERANCE:
             identical += 1
@@ -111,7 +111,8 @@ def verify_bundle(
     )
 
 
-def _overlap(rows: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
+def list_overlap(rows: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
+    """Return the share of the expected items that a list holds, in whatever order; 1 where both are empty."""
     return len(np.intersect1d(rows, expected)) / len(expected) if len(expected) else float(not len(rows))
 
 
