@@ -23,6 +23,7 @@ def build_app() -> typer.Typer:
     """Return the program with its verbs, in the order of the pipeline."""
     from odllm.verbs import bench, catalog, codes, compress, data, demo, evaluate, export, recommend, train, verify
     from odllm.verbs.export_processor import export_processor
+    from odllm.verbs.precisions import precisions
 
     app = typer.Typer(
         name="odllm",
@@ -43,6 +44,7 @@ def build_app() -> typer.Typer:
     )
     app.add_typer(catalog.app, name="catalog", help="List, add, remove, block and unblock a bundle's items.")
     app.command("verify", help="Compare a bundle with the model it came from.")(verify.verify)
+    app.command("precisions", help="Compare a model's precisions: lists, quality, size.")(precisions)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
     app.command("demo", help="The whole pipeline on MovieLens, with a report.")(demo.demo)
