@@ -16,10 +16,10 @@ _MIB = 2**20
 
 
 class TableCell(msgspec.Struct, frozen=True):
-    """A figure, and its interval or nothing."""
+    """A figure, and below it its interval, a part of it, or nothing."""
 
     figure: str
-    interval: str = ""
+    small: str = ""
 
 
 class TableRow(msgspec.Struct, frozen=True):
@@ -117,8 +117,7 @@ def precision_rows(comparison: PrecisionComparison) -> list[PrecisionTableRow]:
 
 def _precision_cells(one: PrecisionResult) -> list[TableCell]:
     return [
-        TableCell(f"{one.weight_bytes / _MIB:,.2f}"),
-        TableCell(f"{one.bundle_bytes / _MIB:,.2f}"),
+        TableCell(f"{one.bundle_bytes / _MIB:,.2f}", f"weights {one.weight_bytes / _MIB:,.2f}"),
         TableCell(f"{100 * one.overlap:.1f} %"),
         TableCell(f"{100 * one.same_first_item:.1f} %"),
         measure_cell(one.hit_rate_10),

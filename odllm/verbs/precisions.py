@@ -76,7 +76,7 @@ def _print(model: Path, rows: Sequence[PrecisionRow]) -> None:
     first = rows[0]
     print_table(
         f"{model.name}: {first.histories} lists of {first.top_k}, and the last items of {first.users} users",
-        ["", "weight MiB", "bundle MiB", "overlap", "same first", "HR@10", "NDCG@10", "ratio"],
+        ["", "weight\nMiB", "bundle\nMiB", "overlap", "same\nfirst", "HR@10", "NDCG@10", "ratio"],
         [_cells(row) for row in rows],
     )
     low, high = first.ndcg_10_interval
