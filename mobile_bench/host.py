@@ -94,12 +94,23 @@ def measure(
     ]
 
 
+def measure_memory(bundle: Path, settings: Settings | None = None) -> Memory:
+    """Open and call a bundle in a process of its own, on one thread of the CPU, and return what memory it took.
+
+    Raises:
+        WorkerError: the process died or hung.
+        odllm_export.errors.BundleError: the bundle is damaged, or needs more memory than is free.
+    """
+    (cell,) = _cells([bundle], "cpu", [1], None)
+    return _memory_pass(cell, settings or Settings())
+
+
 @dataclass(frozen=True)
 class _Passes:
     """What the passes before the timing found."""
 
     load: protocol.LoadReply
-    memory: protocol.MemoryReply
+    memory: Memory
 
 
 class _OpenCell:
@@ -142,10 +153,20 @@ def _run_passes(cell: Cell, settings: Settings) -> _Passes:
     with WorkerProcess(cell.name) as worker:
         load = protocol.MeasureLoad(*_opening(cell), warm_loads=settings.warm_loads)
         load_reply = worker.ask(load, protocol.LoadReply, timeout_s=settings.timeout_s)
+    return _Passes(load_reply, _memory_pass(cell, settings))
+
+
+def _memory_pass(cell: Cell, settings: Settings) -> Memory:
     with WorkerProcess(cell.name) as worker:
-        memory = protocol.MeasureMemory(*_opening(cell), calls=settings.memory_calls)
-        memory_reply = worker.ask(memory, protocol.MemoryReply, timeout_s=settings.timeout_s)
-    return _Passes(load_reply, memory_reply)
+        request = protocol.MeasureMemory(*_opening(cell), calls=settings.memory_calls)
+        reply = worker.ask(request, protocol.MemoryReply, timeout_s=settings.timeout_s)
+    return Memory(
+        before_open_bytes=reply.before_open_bytes,
+        peak_memory_bytes=reply.peak_memory_bytes,
+        anonymous_peak_bytes=reply.anonymous_peak_bytes,
+        file_backed_peak_bytes=reply.file_backed_peak_bytes,
+        calls=settings.memory_calls,
+    )
 
 
 def _time_cells(cells: Sequence[Cell], settings: Settings, progress: Progress) -> list[Timing]:
@@ -170,13 +191,7 @@ def _record(cell: Cell, device: Device, run: str, settings: Settings, passes: _P
         workload=workload(cell.histories, cell.manifest, settings.warm_up_calls),
         time_to_top_k=timing,
         load=Load(cold_ms=passes.load.cold_ms, page_cache=passes.load.page_cache, warm_ms=passes.load.warm_ms),
-        memory=Memory(
-            before_open_bytes=passes.memory.before_open_bytes,
-            peak_memory_bytes=passes.memory.peak_memory_bytes,
-            anonymous_peak_bytes=passes.memory.anonymous_peak_bytes,
-            file_backed_peak_bytes=passes.memory.file_backed_peak_bytes,
-            calls=settings.memory_calls,
-        ),
+        memory=passes.memory,
         validity=judge(timing, settings, histories=len(cell.histories.rows), threads=cell.threads, cores=device.cores),
         run=run,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),

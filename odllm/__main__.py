@@ -21,7 +21,21 @@ _NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
 
 def build_app() -> typer.Typer:
     """Return the program with its verbs, in the order of the pipeline."""
-    from odllm.verbs import bench, catalog, codes, compress, data, demo, evaluate, export, recommend, train, verify
+    from odllm.verbs import (
+        base,
+        bench,
+        catalog,
+        check,
+        codes,
+        compress,
+        data,
+        demo,
+        evaluate,
+        export,
+        recommend,
+        train,
+        verify,
+    )
     from odllm.verbs.export_processor import export_processor
     from odllm.verbs.precisions import precisions
 
@@ -36,6 +50,7 @@ def build_app() -> typer.Typer:
     app.add_typer(data.app, name="data", help="Import interaction data and look at it.")
     app.command("codes", help="Give every item of a dataset its codes.")(codes.codes)
     app.command("train", help="Train a recommender on a dataset's codes.")(train.train)
+    app.command("base", help="Make an untrained recommender of a pretrained language model.")(base.base)
     app.command("evaluate", help="Measure a model's or a bundle's quality.")(evaluate.evaluate)
     app.command("compress", help="Turn a dense model into a low-rank one.")(compress.compress)
     app.command("export", help="Write a bundle that a phone can open.")(export.export)
@@ -45,6 +60,7 @@ def build_app() -> typer.Typer:
     app.add_typer(catalog.app, name="catalog", help="List, add, remove, block and unblock a bundle's items.")
     app.command("verify", help="Compare a bundle with the model it came from.")(verify.verify)
     app.command("precisions", help="Compare a model's precisions: lists, quality, size.")(precisions)
+    app.command("check", help="Say what phones' providers should take of a bundle, and its memory.")(check.check)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
     app.command("demo", help="The whole pipeline on MovieLens, with a report.")(demo.demo)

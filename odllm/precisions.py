@@ -19,14 +19,18 @@ from odllm.evaluation import bundle_ranker, split_users
 from odllm_artifact import Progress, silent
 from odllm_export.bundle import WEIGHTS, Manifest, bundle_bytes
 from odllm_export.export import ExportOptions, export_bundle
+from odllm_export.export_steps import check_precision
 from odllm_export.golden import Case, sample_histories
+from odllm_export.list_difference import overlap
 from odllm_export.oracle import model_results
 from odllm_export.precision import DEVICE_PROFILES, find_precision
 from odllm_export.runtime import Options, Recommender
-from odllm_export.verify import list_overlap
 
 DEFAULT_NAMES = ("fp32", "fp16", "int8-dynamic", "int8-block32", "int4-block32", "int4-block128")
-"""One of each kind, and for 4 bits the finest and the coarsest scales."""
+"""Of the forms `loop` and `unrolled`: one of each kind, and for 4 bits the finest and the coarsest scales."""
+
+STEPS_NAMES = ("fp32", "fp16", "int8-qdq", "int8-qdq16")
+"""All that form `steps` has."""
 
 REFERENCE = "fp32"
 """Always measured, and first: what the others' quality is held against."""
@@ -88,7 +92,7 @@ class _Bundle:
 def compare_precisions(
     model_folder: Path,
     dataset: Dataset,
-    names: Sequence[str] = DEFAULT_NAMES,
+    names: Sequence[str] = (),
     *,
     histories: int = 300,
     users: int | None = None,
@@ -102,7 +106,7 @@ def compare_precisions(
     Args:
         model_folder: a recommender, dense or low-rank.
         dataset: whose items the bundles serve and whose users are asked.
-        names: of precisions. fp32 is measured in any case and comes first.
+        names: of precisions, the form's usual ones if there are none. fp32 is measured in any case and comes first.
         histories: drawn by `seed`, whose lists are compared with the model's; every other one blocks what its user
             has seen.
         users: drawn by seed 0, whose last item is asked for; all if not given.
@@ -112,10 +116,11 @@ def compare_precisions(
         progress: told about finished work, in calls of a bundle.
 
     Raises:
-        ExportError: a name that is none, or a model that cannot be exported.
+        ExportError: a name that is none, a precision that the form does not have, or a model that cannot be exported.
     """
-    chosen = [find_precision(name).name for name in dict.fromkeys((REFERENCE, *names))]
-    options, cases = options or ExportOptions(), sample_histories(dataset, histories, seed=seed)
+    options = options or ExportOptions()
+    chosen = _chosen(names, options.form)
+    cases = sample_histories(dataset, histories, seed=seed)
     asked = len(split_users(dataset, "test", users)[0])
     share = _EXPORT_CALLS + len(cases) + asked
     total = share * len(chosen) + _MODEL_CALLS * len(cases)
@@ -128,6 +133,15 @@ def compare_precisions(
         expected.append(found.rows[: options.top_k])
         part(_MODEL_CALLS * len(expected), 0)
     return [_row(bundle, bundles[0], expected) for bundle in bundles]
+
+
+def _chosen(names: Sequence[str], form: str) -> list[str]:
+    """Return what is measured, in order, each once; a bad name must not be found after minutes of work."""
+    usual = STEPS_NAMES if form == "steps" else DEFAULT_NAMES
+    chosen = list(dict.fromkeys((REFERENCE, *(names or usual))))
+    for name in chosen:
+        check_precision(form, find_precision(name))
+    return chosen
 
 
 def comparison_record(rows: Sequence[PrecisionRow]) -> dict[str, Any]:
@@ -182,7 +196,7 @@ def _row(bundle: _Bundle, reference: _Bundle, expected: Sequence[NDArray[np.int6
         bundle_bytes=bundle.bytes,
         histories=len(pairs),
         top_k=bundle.manifest.search.top_k,
-        mean_overlap=float(np.mean([list_overlap(rows, model) for rows, model in pairs])),
+        mean_overlap=float(np.mean([overlap(rows, model) for rows, model in pairs])),
         same_first_item=float(np.mean([np.array_equal(rows[:1], model[:1]) for rows, model in pairs])),
         users=len(bundle.ranks),
         hit_rate_10=float(hits.mean()),

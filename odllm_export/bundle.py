@@ -22,6 +22,17 @@ CATALOG = "catalog.bin"
 ITEMS = "items.jsonl"
 GOLDEN = "golden.json"
 MODEL_CARD = "MODEL_CARD.md"
+PREFILL = "prefill.onnx"
+STEP = "step.onnx"
+ORT_GRAPH = "recommend.ort"
+REQUIRED_OPERATORS = "recommend.required_operators.config"
+
+FORM_FILES: dict[str, tuple[str, ...]] = {
+    "loop": (GRAPH, WEIGHTS),
+    "unrolled": (GRAPH, WEIGHTS),
+    "steps": (PREFILL, STEP, WEIGHTS),
+}
+"""The graph's files by its form; the first ones are the graphs, the last one holds their weights."""
 
 
 class FileFact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,17 +86,30 @@ class SearchFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ahead: int
 
 
+class FixedSizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sizes that the graphs of form `steps` are made for.
+
+    Attributes:
+        chunk: tokens of the prompt that `prefill.onnx` runs at once.
+        columns: tokens whose keys and values either graph reads.
+    """
+
+    chunk: int
+    columns: int
+
+
 class GraphFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a runtime must support.
 
     Attributes:
-        form: `loop`.
+        form: `loop`, `unrolled` or `steps`.
         opset: of the standard ONNX domain.
         onnxruntime: oldest version of ONNX Runtime that runs it.
         embedding_rows: token id of each row that is left of the embedding; empty if none was pruned.
         kv_cache: `[layers, 2, kv_heads, head_size]`: the sizes of the cache's axes but the tokens'.
         prefix_tokens: tokens of the prompt's prefix whose keys and values are stored in the graph.
         prepack: whether the runtime should repack the weights at load: faster, but a second copy in memory.
+        fixed: the sizes of form `steps`; none in the others.
     """
 
     form: str
@@ -95,6 +119,7 @@ class GraphFacts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kv_cache: list[int]
     prefix_tokens: int
     prepack: bool
+    fixed: FixedSizes | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,8 +172,14 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     """Compare every file of a bundle with the manifest, sizes first because they cost nothing.
 
     Raises:
-        BundleError: a file is missing, of another size, or of other content; the message names it.
+        BundleError: a file is missing, of another size, or of other content, and the message names it; or the graph's
+            form is unknown.
     """
+    if manifest.graph.form not in FORM_FILES:
+        raise BundleError(
+            f"{folder / MANIFEST} has a graph of form {manifest.graph.form!r}; this version of odllm runs "
+            f"{', '.join(FORM_FILES)}. Update odllm, or export the bundle again."
+        )
     for name, fact in manifest.files.items():
         path = folder / name
         if "/" in name or not path.is_file():
@@ -156,7 +187,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         size = path.stat().st_size
         if size != fact.bytes:
             raise BundleError(f"{path} has {size} bytes, the manifest says {fact.bytes}. Copy the bundle again.")
-    for required in (GRAPH, WEIGHTS, CATALOG, ITEMS):
+    for required in (*FORM_FILES[manifest.graph.form], CATALOG, ITEMS):
         if required not in manifest.files:
             raise BundleError(f"{folder / MANIFEST} does not name {required}. Export the bundle again.")
     for name, fact in manifest.files.items():

@@ -28,14 +28,12 @@ from odllm_artifact import Progress, silent, write_folder, write_json
 from odllm_export import bundle
 from odllm_export.errors import BundleError, CatalogEditError
 from odllm_export.golden_check import golden_difference, read_golden, recompute_golden
+from odllm_export.memory_estimate import catalog_memory_bytes
 from odllm_export.new_items import NewItem, PlacedItem, place_items
 from odllm_export.runtime import Recommender
 
 _OPERATIONS = ("added", "removed", "blocked", "unblocked")
 """What `provenance.catalog_edits` counts, in this order."""
-
-_ITEM_OBJECT_BYTES = 400
-"""What the Python runtime takes for an item beside its line's own bytes: a dict, two strings, an entry of the index."""
 
 
 @dataclass(frozen=True)
@@ -264,19 +262,6 @@ def _carry_over(folder: Path, staging: Path, link_or_copy: Callable[[Path, Path]
             link_or_copy(path.resolve(), place)
         except OSError:
             shutil.copy2(path, place)
-
-
-def catalog_memory_bytes(catalog: Catalog, table_bytes: int) -> int:
-    """Return what an opened catalogue and its item table take of a process's memory, in bytes.
-
-    The arrays are held once and fed to the graph as they are; the graph copies `live_items` to block a call's items.
-
-    Args:
-        catalog: the catalogue.
-        table_bytes: size of `items.jsonl`.
-    """
-    arrays = sum(array.nbytes for array in catalog.arrays().values())
-    return arrays + catalog.live_items.nbytes + table_bytes + _ITEM_OBJECT_BYTES * catalog.items
 
 
 def _count_edits(before: str, counts: Mapping[str, int]) -> str:

@@ -6,8 +6,9 @@ import importlib.metadata
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import onnx
 
 from lcrec.catalog import Catalog, write_catalog
@@ -17,24 +18,25 @@ from lcrec.prompt import Prompt, RecommenderCard, read_card
 from lcrec.search import Scoring
 from odllm_artifact import Progress, read_json, silent, write_folder, write_json
 from odllm_export import bundle
-from odllm_export.catalog_edit import catalog_memory_bytes
 from odllm_export.errors import ExportError
-from odllm_export.family import Decoder, read_decoder
-from odllm_export.golden import bundle_lists, golden_file, sample_histories
+from odllm_export.export_steps import StepsExport, check_precision
+from odllm_export.families.decoder import Decoder
+from odllm_export.families.registry import read_decoder
+from odllm_export.golden import MIN_OVERLAP, bundle_lists, golden_file, sample_histories
+from odllm_export.graph import decomposed
 from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.passes import Search
 from odllm_export.graph.recommender import build_recommender
 from odllm_export.graph.weights import Vocabulary
+from odllm_export.memory_estimate import estimate_memory
 from odllm_export.model_card import model_card
 from odllm_export.oracle import model_results
-from odllm_export.precision import find_precision
+from odllm_export.ort_format import add_ort_format
+from odllm_export.precision import Precision, find_precision
+from odllm_export.simplify import simplify_bundle
 from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count
 
-_RUNTIME_BYTES = 60 << 20
-"""What a process with the runtime and no model takes, generously."""
-
-_LAYER_BYTES = 500 << 10
-"""What the runtime keeps of a decoder layer's nodes (measured: 200 to 600 KiB, quantised graphs the most)."""
+Form = Literal["loop", "unrolled", "steps"]
 
 
 @dataclass(frozen=True)
@@ -45,25 +47,37 @@ class ExportOptions:
         num_beams: beams kept a level.
         top_k: items returned unless a call asks otherwise.
         scoring: `codes` (cheaper, the default) or `vocab` (equal to transformers' beam search).
+        form: `loop` (one graph, one copy of the decoder, the fewest passes), `unrolled` (one graph without Loop, a pass
+            a level) or `steps` (two decoder graphs of fixed shapes, the search outside).
         precision: a name of `odllm_export.precision.PRECISIONS`.
-        prefix_cache: store the keys and values of the prompt's fixed prefix.
+        prefix_cache: store the keys and values of the prompt's fixed prefix; form `steps` always runs it.
         ahead: the most children that one pass runs with their parents; twice the beams if not given.
         golden: histories whose lists go into `golden.json` for self-tests: enough for one, few enough that a large
             model's export does not wait for them.
+        chunk: tokens of the prompt that form `steps` runs at once.
+        calibration: histories of the training part that set the ranges of `int8-qdq` and `int8-qdq16`.
+        simplify: run onnxsim on the graph, and require the same lists afterwards.
+        ort_format: write the graph in ONNX Runtime's own format too, and the operators that it needs.
     """
 
     num_beams: int = 20
     top_k: int = 10
     scoring: Scoring = "codes"
+    form: Form = "loop"
     precision: str = "fp32"
     prefix_cache: bool = True
     ahead: int | None = None
     golden: int = 8
+    chunk: int = 32
+    calibration: int = 64
+    simplify: bool = False
+    ort_format: bool = False
 
     def search(self, levels: int) -> Search:
         """Return how the graph searches a catalogue of `levels`."""
         # A pass over 40 tokens takes little longer than one over 20: both wait for the weights.
         ahead = 2 * self.num_beams if self.ahead is None else self.ahead
+        ahead = ahead if self.form == "loop" else 0
         return Search(self.num_beams, self.scoring, levels, ahead)
 
 
@@ -95,35 +109,39 @@ def export_bundle(
     card, decoder = read_card(model_folder), read_decoder(model_folder)
     catalog, precision = dataset_catalog(dataset), find_precision(options.precision)
     _check(card.prompt, decoder, catalog, options)
-    search_facts = options.search(catalog.levels)
+    search = options.search(catalog.levels)
+    search_facts = bundle.SearchFacts(search.num_beams, options.top_k, "trie", search.scoring, search.ahead)
+    facts = _graph_facts(card.prompt, decoder, options)
     with write_folder(out, overwrite=overwrite) as folder:
-        with ModelTensors(model_folder) as tensors, WeightFile(folder / bundle.WEIGHTS) as weights:
-            graph = build_recommender(
-                decoder,
-                tensors,
-                card.prompt,
-                search_facts,
-                weights,
-                precision=precision,
-                prefix_cache=options.prefix_cache,
-            )
-        onnx.save(graph, folder / bundle.GRAPH)
+        if facts.fixed is None:
+            _write_graph(model_folder, folder, card.prompt, decoder, search, options)
+        else:
+            steps = StepsExport(model_folder, decoder, card.prompt, search_facts, facts, facts.fixed)
+            steps.write(folder, precision, dataset, catalog, options.calibration)
         progress(1, 4, "graph written")
         write_catalog(catalog, folder / bundle.CATALOG)
         _write_items(dataset, folder / bundle.ITEMS)
         progress(2, 4, "catalogue written")
-        manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, options, search_facts)
+        manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, precision, search_facts, facts)
         bundle.write_manifest(manifest, folder)
         histories = sample_histories(dataset, options.golden)
+        if options.simplify:
+            simplify_bundle(folder, manifest, histories)
+        if options.ort_format:
+            add_ort_format(folder, manifest)
+            bundle.write_manifest(manifest, folder)
         if precision.exact:
             results = model_results(model_folder, manifest, catalog, histories)
             golden = golden_file("model", dataset.item_ids, histories, [(r.rows, r.scores) for r in results])
         else:
-            golden = golden_file("graph", dataset.item_ids, histories, bundle_lists(folder, histories))
+            lists = bundle_lists(folder, histories)
+            golden = golden_file("graph", dataset.item_ids, histories, lists, min_overlap=MIN_OVERLAP)
         write_json(folder / bundle.GOLDEN, golden)
         progress(3, 4, "golden lists computed")
-        (folder / bundle.MODEL_CARD).write_text(model_card(manifest, card, _evaluation(model_folder)))
-        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN, bundle.MODEL_CARD]))
+        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN]))
+        text = model_card(manifest, card, _evaluation(model_folder), estimate_memory(manifest, catalog))
+        (folder / bundle.MODEL_CARD).write_text(text)
+        manifest.files.update(bundle.file_facts(folder, [bundle.MODEL_CARD]))
         bundle.write_manifest(manifest, folder)
     progress(4, 4)
     return manifest
@@ -148,8 +166,50 @@ def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, options: ExportOp
         raise ExportError(f"scoring {options.scoring!r} is not one of vocab, codes")
     if options.golden < 1:
         raise ExportError(f"golden is {options.golden}; a bundle carries at least one history to test itself with")
+    if options.form not in bundle.FORM_FILES:
+        raise ExportError(f"form {options.form!r} is not one of {', '.join(bundle.FORM_FILES)}")
+    check_precision(options.form, find_precision(options.precision))
+    if options.form == "steps" and (options.simplify or options.ort_format):
+        raise ExportError("form steps has two graphs of its own; --simplify and --ort-format are for loop and unrolled")
+    if min(options.chunk, options.calibration) < 1:
+        raise ExportError(f"chunk is {options.chunk} and calibration {options.calibration}; at least 1 is needed")
     if options.ahead is not None and options.ahead < 0:
         raise ExportError(f"ahead is {options.ahead}; 0 feeds every level by itself, more saves passes")
+
+
+def _write_graph(
+    model_folder: Path, folder: Path, prompt: Prompt, decoder: Decoder, search: Search, options: ExportOptions
+) -> None:
+    with ModelTensors(model_folder) as tensors, WeightFile(folder / bundle.WEIGHTS) as weights:
+        graph = build_recommender(
+            decoder,
+            tensors,
+            prompt,
+            search,
+            weights,
+            precision=find_precision(options.precision),
+            prefix_cache=options.prefix_cache,
+            form="loop" if options.form == "loop" else "unrolled",
+        )
+    onnx.save(graph, folder / bundle.GRAPH)
+
+
+def _graph_facts(prompt: Prompt, decoder: Decoder, options: ExportOptions) -> bundle.GraphFacts:
+    is_steps = options.form == "steps"
+    sizes = decomposed.fixed_sizes(prompt, options.num_beams, options.chunk)
+    # Int8 products repack a matrix a call for little; the copy that repacking at load makes is half of the memory, and
+    # two graphs would make two.
+    prepack = not is_steps and find_precision(options.precision).kind != "int8-dynamic"
+    return bundle.GraphFacts(
+        form=options.form,
+        opset=decomposed.OPSET if is_steps else OPSET,
+        onnxruntime=decomposed.OLDEST_ONNXRUNTIME if is_steps else OLDEST_ONNXRUNTIME,
+        embedding_rows=list(Vocabulary.for_scoring(prompt, options.scoring).embedding_rows),
+        kv_cache=[decoder.layers, 2, decoder.kv_heads, decoder.head_size],
+        prefix_tokens=len(prompt.prefix_ids) if options.prefix_cache and not is_steps else 0,
+        prepack=prepack,
+        fixed=bundle.FixedSizes(sizes.chunk, sizes.columns) if is_steps else None,
+    )
 
 
 def _write_items(dataset: Dataset, path: Path) -> None:
@@ -164,17 +224,15 @@ def _manifest(
     catalog: Catalog,
     card: RecommenderCard,
     decoder: Decoder,
-    options: ExportOptions,
-    how: Search,
+    precision: Precision,
+    search: bundle.SearchFacts,
+    graph: bundle.GraphFacts,
 ) -> bundle.Manifest:
     ranks_file = model_folder / "low_rank.json"
     ranks = read_json(ranks_file)["ranks"] if ranks_file.is_file() else {}
-    names = [bundle.GRAPH, bundle.WEIGHTS, bundle.CATALOG, bundle.ITEMS]
-    weight_bytes = (folder / bundle.WEIGHTS).stat().st_size
-    # Int8 products repack a matrix a call for little; the copy that repacking at load makes is half of the memory.
-    prepack = find_precision(options.precision).kind != "int8-dynamic"
+    names = [*bundle.FORM_FILES[graph.form], bundle.CATALOG, bundle.ITEMS]
     prompt = card.prompt
-    return bundle.Manifest(
+    manifest = bundle.Manifest(
         name=dataset.name,
         files=bundle.file_facts(folder, names),
         model=bundle.ModelFacts(
@@ -186,42 +244,20 @@ def _manifest(
             parameters=parameter_count(model_folder),
             keep_ratio=decoder.keep_ratio(ranks),
             ranks=ranks,
-            precision=options.precision,
+            precision=precision.name,
         ),
         prompt=prompt,
-        search=bundle.SearchFacts(how.num_beams, options.top_k, "trie", how.scoring, how.ahead),
-        graph=bundle.GraphFacts(
-            form="loop",
-            opset=OPSET,
-            onnxruntime=OLDEST_ONNXRUNTIME,
-            embedding_rows=list(Vocabulary.for_scoring(prompt, how.scoring).embedding_rows),
-            kv_cache=[decoder.layers, 2, decoder.kv_heads, decoder.head_size],
-            prefix_tokens=len(prompt.prefix_ids) if options.prefix_cache else 0,
-            prepack=prepack,
-        ),
+        search=search,
+        graph=graph,
         items=len(dataset.items),
-        expected_peak_memory_bytes=expected_peak_memory(decoder, prompt, how, weight_bytes, prepack=prepack)
-        + catalog_memory_bytes(catalog, (folder / bundle.ITEMS).stat().st_size),
+        expected_peak_memory_bytes=0,
         provenance={
             "checkpoint_sha256": checkpoint_hash(model_folder),
             **{f"dataset_{key}": value for key, value in card.dataset.items()},
             **{package: importlib.metadata.version(package) for package in ("odllm", "onnx", "torch")},
         },
     )
-
-
-def expected_peak_memory(decoder: Decoder, prompt: Prompt, how: Search, weight_bytes: int, *, prepack: bool) -> int:
-    """Return an estimate of a process's peak memory in bytes while it opens and runs the bundle.
-
-    Weights count twice where the runtime repacks them at load while the file is still mapped. Keys and values of
-    prompt and beams count twice, as a pass begins with them and makes grown ones. Activations are the widest rows of
-    the prompt. Every node of the graph takes a few kilobytes.
-    """
-    tokens = prompt.max_tokens + how.num_beams * (prompt.levels - 1)
-    widest = 4 * decoder.intermediate + 8 * decoder.hidden + decoder.heads * tokens
-    cache = 2 * decoder.layers * decoder.kv_heads * decoder.head_size * tokens
-    weights = (2 if prepack else 1) * weight_bytes
-    return _RUNTIME_BYTES + _LAYER_BYTES * decoder.layers + weights + 4 * (tokens * widest + 2 * cache)
+    return msgspec.structs.replace(manifest, expected_peak_memory_bytes=estimate_memory(manifest, catalog).peak)
 
 
 def _evaluation(model_folder: Path) -> dict[str, Any] | None:

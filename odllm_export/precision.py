@@ -15,19 +15,22 @@ class Precision:
     Attributes:
         name: what the command line and the manifest call it.
         kind: `fp32`; `fp16` (stored in half precision, computed in single); `int8-dynamic` (weights with a scale a
-            column, activations rounded with a scale a row at every call); `blocks` (MatMulNBits).
+            column, activations rounded with a scale a row at every call); `blocks` (MatMulNBits); `int8-qdq` (weights
+            with a scale a column, activations with fixed ranges; form `steps` only).
         bits: of a stored weight.
         block: inputs that share a scale; 0 if a whole column does.
         accuracy_level: MatMulNBits' attribute: 4 rounds the activations to int8 a block, 1 keeps them float32.
         summary: one line for `--help` and reports.
+        activation_bits: of activations with fixed ranges; 0 for any others.
     """
 
     name: str
-    kind: Literal["fp32", "fp16", "int8-dynamic", "blocks"]
+    kind: Literal["fp32", "fp16", "int8-dynamic", "blocks", "int8-qdq"]
     bits: int
     block: int
     accuracy_level: int
     summary: str
+    activation_bits: int = 0
 
     @property
     def exact(self) -> bool:
@@ -46,6 +49,10 @@ _ALL = (
     Precision("fp32", "fp32", 32, 0, 0, "what was trained"),
     Precision("fp16", "fp16", 16, 0, 0, "half the file; computed in float32, so memory and time are fp32's"),
     Precision("int8-dynamic", "int8-dynamic", 8, 0, 0, "8-bit weights a column, 8-bit activations a row"),
+    Precision("int8-qdq", "int8-qdq", 8, 0, 0, "8-bit weights a column, 8-bit activations of fixed ranges (steps)", 8),
+    Precision(
+        "int8-qdq16", "int8-qdq", 8, 0, 0, "8-bit weights a column, 16-bit activations of fixed ranges (steps)", 16
+    ),
     *(_blocks(bits, block, level) for bits in (8, 4) for block in (32, 64, 128) for level in (4, 1)),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from lcrec.catalog import Catalog, hash_item_ids, read_catalog
-from odllm_export.bundle import CATALOG, GRAPH, ItemRow, Manifest, check_files, read_items, read_manifest
+from odllm_export.bundle import (
+    CATALOG,
+    FORM_FILES,
+    ORT_GRAPH,
+    ItemRow,
+    Manifest,
+    check_files,
+    read_items,
+    read_manifest,
+)
 from odllm_export.errors import BundleError, HistoryError
 
 if TYPE_CHECKING:
@@ -43,6 +52,21 @@ _RUNTIME_ERRORS = (
 """What the runtime raises for a graph that it cannot open; they have no common root but Exception."""
 
 
+class Engine(Protocol):
+    """What runs a call: the runtime's session of a whole recommender's graph, or what behaves like one."""
+
+    def run_with_ort_values(
+        self, outputs: Sequence[str], feed: Mapping[str, onnxruntime.OrtValue]
+    ) -> list[onnxruntime.OrtValue]:
+        """Return the named outputs."""
+
+    def get_session_options(self) -> onnxruntime.SessionOptions:
+        """Return what the graph was opened with."""
+
+    def end_profiling(self) -> str:
+        """End the profile and return its path."""
+
+
 class Options(msgspec.Struct, frozen=True):
     """How a bundle is opened.
 
@@ -54,6 +78,7 @@ class Options(msgspec.Struct, frozen=True):
         arena: keep freed activations for the next call.
         check_memory: refuse a bundle that is larger than the memory that is free.
         profile_prefix: where the runtime writes its profile; none if empty.
+        ort_format: open `recommend.ort`, which holds the weights inside, instead of the ONNX graph.
     """
 
     provider: str = "cpu"
@@ -62,6 +87,7 @@ class Options(msgspec.Struct, frozen=True):
     arena: bool = True
     check_memory: bool = True
     profile_prefix: str = ""
+    ort_format: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,12 +107,12 @@ class Recommender:
         manifest: Manifest,
         catalog: Catalog,
         items: list[ItemRow],
-        inference: onnxruntime.InferenceSession,
+        inference: Engine,
     ) -> None:
         self.manifest = manifest
         self.catalog = catalog
         self.items = items
-        self._inference: onnxruntime.InferenceSession | None = inference
+        self._inference: Engine | None = inference
         self._rows = {item["id"]: row for row, item in enumerate(items)}
         layers, two, kv_heads, head_size = manifest.graph.kv_cache
         fixed: dict[str, NDArray[Any]] = {
@@ -120,7 +146,7 @@ class Recommender:
                 f"{free >> 20} MiB are free. Close other programs, or export with a smaller keep ratio or precision."
             )
         catalog, items = read_catalog_and_items(folder, manifest)
-        return cls(manifest, catalog, items, _open_inference(folder / GRAPH, manifest, options))
+        return cls(manifest, catalog, items, _open_engine(folder, manifest, catalog, options))
 
     def __enter__(self) -> Recommender:
         return self
@@ -135,8 +161,8 @@ class Recommender:
         self._inference = None
 
     @property
-    def inference(self) -> onnxruntime.InferenceSession:
-        """The runtime's session.
+    def inference(self) -> Engine:
+        """The runtime's session, or what behaves like one.
 
         Raises:
             BundleError: the recommender was closed.
@@ -245,8 +271,7 @@ class Recommender:
             raise HistoryError("the history is empty; a recommendation needs at least one item")
         blocked = np.zeros(0, np.int64) if blocked is None else blocked
         feed = self._fixed_feed | {"history": ort_value(history), "blocked": ort_value(blocked)} | cache
-        values: list[onnxruntime.OrtValue] = self.inference.run_with_ort_values(outputs, feed)
-        return values
+        return self.inference.run_with_ort_values(outputs, feed)
 
 
 def ort_value(array: NDArray[Any]) -> onnxruntime.OrtValue:
@@ -276,6 +301,23 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2])
 
 
+def _open_engine(folder: Path, manifest: Manifest, catalog: Catalog, how: Options) -> Engine:
+    *graphs, _ = FORM_FILES[manifest.graph.form]
+    if how.ort_format:
+        if ORT_GRAPH not in manifest.files:
+            raise BundleError(f"{folder} holds no {ORT_GRAPH}; export it with --ort-format")
+        graphs = [ORT_GRAPH]
+    sessions = [_open_inference(folder / graph, manifest, how) for graph in graphs]
+    if manifest.graph.fixed is None:
+        (engine,) = sessions
+        return engine
+    from odllm_export.steps import StepsEngine
+
+    prefill, step = sessions
+    facts = manifest.prompt, manifest.search, manifest.graph, manifest.graph.fixed
+    return StepsEngine(*facts, catalog, (prefill, step))
+
+
 def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntime.InferenceSession:
     if how.provider not in PROVIDERS:
         raise BundleError(f"provider {how.provider!r} is not one of {', '.join(PROVIDERS)}")
@@ -288,7 +330,7 @@ def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntim
         options.add_session_config_entry("session.disable_prepacking", "1")
     if how.profile_prefix:
         options.enable_profiling = True
-        options.profile_file_prefix = how.profile_prefix
+        options.profile_file_prefix = f"{how.profile_prefix}_{graph.stem}"
     try:
         return onnxruntime.InferenceSession(str(graph), sess_options=options, providers=[name])
     except _RUNTIME_ERRORS as error:

@@ -13,14 +13,27 @@ from odllm.options import Json, Overwrite, Scoring, Threads
 
 def export(
     model: Annotated[Path, typer.Argument(help="Model folder (`odllm train` or `odllm compress`).")],
-    dataset: Annotated[Path, typer.Option(help="Dataset folder whose items the bundle serves.")],
-    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    dataset: Annotated[
+        Path | None, typer.Option(help="Dataset folder whose items the bundle serves; form decoder needs none.")
+    ] = None,
     scoring: Scoring = "codes",
     beams: Annotated[int, typer.Option(min=1, help="Beams kept a level.")] = 20,
     top_k: Annotated[int, typer.Option(min=1, help="Items returned unless a call asks otherwise.")] = 10,
+    form: Annotated[
+        str,
+        typer.Option(
+            help="loop; unrolled: without Loop; steps: two decoder graphs of fixed shapes, the search outside of them; "
+            "decoder: a plain causal language model, as Optimum reads it."
+        ),
+    ] = "loop",
+    chunk: Annotated[int, typer.Option(min=1, help="Tokens of the prompt that form steps runs at once.")] = 32,
     precision: Annotated[
         str,
-        typer.Option(help="fp32, fp16, int8-dynamic, int8-block32/64/128, int4-block32/64/128, or auto."),
+        typer.Option(
+            help="fp32, fp16, int8-dynamic, int8-block32/64/128, int4-block32/64/128, or auto; "
+            "steps has fp32, fp16, int8-qdq and int8-qdq16."
+        ),
     ] = "fp32",
     device_profile: Annotated[
         str | None,
@@ -29,6 +42,15 @@ def export(
     prefix_cache: Annotated[
         bool, typer.Option(help="Store the keys and values of the prompt's fixed prefix in the graph.")
     ] = True,
+    calibration: Annotated[
+        int, typer.Option(min=1, help="Histories of the training part that set the ranges of int8-qdq and int8-qdq16.")
+    ] = 64,
+    simplify: Annotated[
+        bool, typer.Option("--simplify", help="Run onnxsim on the graph; its lists must stay the same.")
+    ] = False,
+    ort_format: Annotated[
+        bool, typer.Option("--ort-format", help="Also write recommend.ort, with its operators for a custom build.")
+    ] = False,
     golden: Annotated[int, typer.Option(min=1, help="Histories with expected lists, for self-tests.")] = 8,
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -40,6 +62,7 @@ def export(
     from lcrec.dataset import load_dataset
     from odllm.torch_setup import set_up_torch
     from odllm_export.bundle import bundle_bytes
+    from odllm_export.errors import ExportError
     from odllm_export.export import ExportOptions, export_bundle
     from odllm_export.precision import choose_precision
 
@@ -47,21 +70,45 @@ def export(
     chosen, reason = choose_precision(precision, device_profile)
     if precision == "auto":
         say(f"precision {chosen.name}: {device_profile} {reason}")
+    if form == "decoder":
+        _export_decoder(model, out, chosen.name, overwrite, json)
+        return
+    if dataset is None:
+        raise ExportError("a bundle serves a dataset's items: --dataset is missing (only --form decoder needs none)")
     options = ExportOptions(
         num_beams=beams,
         top_k=top_k,
         scoring=scoring,  # type: ignore[arg-type]
+        form=form,  # type: ignore[arg-type]
         precision=chosen.name,
         prefix_cache=prefix_cache,
         golden=golden,
+        chunk=chunk,
+        calibration=calibration,
+        simplify=simplify,
+        ort_format=ort_format,
     )
     with progress_bar("exporting") as progress:
         manifest = export_bundle(model, load_dataset(dataset), out, options, overwrite=overwrite, progress=progress)
     if json:
         print_json(msgspec.to_builtins(manifest))
     else:
+        if simplify:
+            say(f"onnxsim {manifest.provenance['onnxsim']}; the same {golden} lists before and after")
         size = bundle_bytes(out, manifest) / 2**20
         say(
             f"{out}: {size:.1f} MiB, {chosen.name}, {manifest.items:,} items. "
             f"Check it: odllm verify {out} --model {model}"
         )
+
+
+def _export_decoder(model: Path, out: Path, precision: str, overwrite: bool, json: bool) -> None:
+    """Write form `decoder`: the model alone, without a catalogue."""
+    from odllm_export.decoder_form import export_decoder
+
+    with progress_bar("exporting") as progress:
+        facts = export_decoder(model, out, precision=precision, overwrite=overwrite, progress=progress)
+    if json:
+        print_json(facts)
+    else:
+        say(f"{out}: form decoder, {precision}. Constrain it: odllm export-processor {model} --behind {out}/model.onnx")

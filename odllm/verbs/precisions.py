@@ -23,9 +23,10 @@ def precisions(
         list[str] | None,
         typer.Option(
             help="What to compare; say it once a precision. fp32 is always there. If not given: fp16, int8-dynamic, "
-            "int8-block32, int4-block32, int4-block128."
+            "int8-block32, int4-block32, int4-block128; of form steps fp16, int8-qdq, int8-qdq16."
         ),
     ] = None,
+    form: Annotated[str, typer.Option(help="loop, unrolled or steps, as for `odllm export`.")] = "loop",
     users: Annotated[
         int, typer.Option(min=1, help="Users, at most, whose last item is asked for (HR, NDCG), drawn by seed 0.")
     ] = 1000,
@@ -41,9 +42,10 @@ def precisions(
     user, holds zero.
     """
     from lcrec.dataset import load_dataset
-    from odllm.precisions import DEFAULT_NAMES, compare_precisions, comparison_record
+    from odllm.precisions import compare_precisions, comparison_record
     from odllm.torch_setup import set_up_torch
     from odllm_artifact import ArtifactError, write_json
+    from odllm_export.export import ExportOptions
 
     if out is not None and out.is_dir():
         raise ArtifactError(f"{out} is a folder; --out names the file to write, such as {out / 'precisions.json'}")
@@ -52,9 +54,10 @@ def precisions(
         rows = compare_precisions(
             model,
             load_dataset(dataset),
-            precision or DEFAULT_NAMES,
+            precision or (),
             histories=histories,
             users=users,
+            options=ExportOptions(form=form),  # type: ignore[arg-type]
             seed=seed,
             threads=threads,
             progress=progress,

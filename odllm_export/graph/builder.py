@@ -136,6 +136,17 @@ class GraphBuilder:
         """Return a builder whose nodes run outside this graph; it keeps its own constants, under names of its own."""
         return GraphBuilder(self.weights, _numbers=self._numbers)
 
+    def copy(self) -> GraphBuilder:
+        """Return a builder that goes on from here: another graph over the same weights."""
+        return GraphBuilder(
+            self.weights,
+            nodes=list(self.nodes),
+            initializers=list(self.initializers),
+            _constants=dict(self._constants),
+            _numbers=self._numbers,
+            _made=dict(self._made),
+        )
+
     def graph(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
     ) -> onnx.GraphProto:

@@ -91,7 +91,7 @@ def grow_beams(
         "growing.depth": (beams.depth, TensorProto.INT64, []),
     }
     inner = body.body()
-    grown = _grow_one_level(inner, search, Beams(*state), logits, live, code_offset)
+    grown = grow_one_level(inner, search, Beams(*state), logits, live, code_offset)
     needy = _needs_logits(inner, search, grown, live)
     unread = inner.op("Not", inner.op("Cast", _any(inner, trie.matches(inner, logits, grown.node(inner)), 1), to=9))
     waiting = inner.op("Cast", inner.op("And", needy, unread), to=TensorProto.INT32)
@@ -102,9 +102,10 @@ def grow_beams(
     return Beams(*body.loop(body.constant(search.levels), state, inner, go_on, after, iteration="growth").values())
 
 
-def _grow_one_level(
+def grow_one_level(
     body: GraphBuilder, search: Search, beams: Beams, logits: trie.Logits, live: str, code_offset: int
 ) -> Beams:
+    """Grow every beam by one code and keep the best."""
     node = beams.node(body)
     candidates = trie.children(body, node, beams.depth, live, trie.count_of(body, "node_code"))
     code_score = trie.code_scores(body, candidates, logits, node, code_offset, search.scoring)
@@ -155,7 +156,7 @@ def next_tokens(
     return Fed(
         ids=body.op("Add", code, body.constant(code_offset)) if code_offset else code,
         positions=body.op("Add", depths, before),
-        mask=_sees(body, paths, body.op("Concat", columns, nodes, axis=0)),
+        mask=sees(body, paths, body.op("Concat", columns, nodes, axis=0)),
         nodes=nodes,
     )
 
@@ -202,7 +203,7 @@ def _is_in(body: GraphBuilder, nodes: str, columns: str) -> str:
     return body.op("Cast", _any(body, body.op("Cast", equal, to=TensorProto.UINT8), 2), to=TensorProto.BOOL)
 
 
-def _sees(body: GraphBuilder, paths: str, columns: str) -> str:
+def sees(body: GraphBuilder, paths: str, columns: str) -> str:
     """Return `[n, columns]` bool: whether a column's node is on a token's path `[n, depth]`."""
     equal = body.op("Equal", body.op("Unsqueeze", paths, body.constant([2])), columns)
     return body.op("Cast", _any(body, body.op("Cast", equal, to=TensorProto.UINT8), 1), to=TensorProto.BOOL)

@@ -1,8 +1,9 @@
-"""The whole recommender as one graph, `loop` form: history in, top-k items out.
+"""The whole recommender as one graph, forms `loop` and `unrolled`: history in, top-k items out.
 
-One Loop holds one copy of the decoder blocks. Its first pass runs what of the prompt is not cached yet (batch 1); every
-later pass runs the tokens that `passes.next_tokens` chooses, all behind the prompt, under a boolean mask in which
-each token sees the prompt and its own ancestors in the trie. What differs between the passes is data, not nodes:
+In `loop` (the default; for the other see graph/unrolled.py) one Loop holds one copy of the decoder blocks. Its first
+pass runs what of the prompt is not cached yet (batch 1); every later pass runs the tokens that `passes.next_tokens`
+chooses, all behind the prompt, under a boolean mask in which each token sees the prompt and its own ancestors in the
+trie. What differs between the passes is data, not nodes:
 
     pass      tokens                    rows read     mask                              keys and values
     0         S - C of the prompt       1, the last   causal [S - C, S]                 [1, G, S, D]
@@ -14,18 +15,21 @@ or those that an earlier call returned.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import onnx
 from onnx import TensorProto
 
 from lcrec.prompt import Prompt
-from odllm_export.family import Decoder
+from odllm_export.families.decoder import Decoder
 from odllm_export.graph import cache, trie
-from odllm_export.graph.blocks import Rows, apply_block, rms_norm
 from odllm_export.graph.builder import GraphBuilder, State, WeightFile, value_info
+from odllm_export.graph.decode import Tokens, decode
 from odllm_export.graph.passes import Beams, Search, grow_beams, next_tokens
 from odllm_export.graph.prefix import store_prefix
 from odllm_export.graph.storage import storage_for
+from odllm_export.graph.unrolled import search_unrolled
 from odllm_export.graph.weights import HEAD, Vocabulary, Weights, finish_model, load_weights
 from odllm_export.precision import PRECISIONS, Precision
 from odllm_export.tensors import ModelTensors
@@ -40,6 +44,7 @@ def build_recommender(
     *,
     precision: Precision = PRECISIONS["fp32"],
     prefix_cache: bool = True,
+    form: Literal["loop", "unrolled"] = "loop",
 ) -> onnx.ModelProto:
     """Build the graph, streaming the weights to `weights_file`.
 
@@ -51,6 +56,7 @@ def build_recommender(
         weights_file: external data.
         precision: how weights are stored and multiplied.
         prefix_cache: compute the keys and values of the prompt's fixed prefix now, rather than at every call.
+        form: one Loop over passes, or the passes one after another (`unrolled`).
 
     Raises:
         TensorError: a tensor is missing, left over, misshapen or not finite.
@@ -66,7 +72,8 @@ def build_recommender(
     live = trie.live_items(graph)
     ids = trie.prompt_ids(graph, prompt, vocabulary.rows, vocabulary.code_offset)
     past = cache.received(graph, decoder, stored_prefix, ids)
-    found = _search_loop(graph, decoder, weights, vocabulary, search, ids, live, past)
+    add_search = _search_loop if form == "loop" else search_unrolled
+    found = add_search(graph, decoder, weights, vocabulary, search, ids, live, past)
     node = Beams(found["path"], found["score"], found["depth"]).node(graph)
     items, scores = trie.ranked_items(graph, node, found["score"], search.levels, live, search.num_beams)
     graph.emit(items, "items")
@@ -129,27 +136,15 @@ def _one_pass(
     prompt_tokens: str,
 ) -> dict[str, str]:
     """Run the tokens through the blocks, grow the beams on what was read, and choose the next tokens."""
-    rows = Rows(
-        positions=body.row("positions"),
-        mask="mask",
-        last="read",
-        last_positions=body.row(body.last("positions", "read", axis=0)),
-        last_mask=body.last("mask", "read", axis=0),
-    )
-    after: dict[str, str] = {}
-    x = weights.storage.lookup(body, "ids", weights.embedding)
-    for index, block in enumerate(weights.blocks):
-        past = cache.names(index)
-        x, *grown = apply_block(body, weights.storage, block, decoder, weights.rotary, x, rows, past)
-        after |= dict(zip(past, grown, strict=True))
-    x = body.op("Squeeze", rms_norm(body, x, weights.norm, decoder), body.constant([0]))  # [read, hidden]
-    values = weights.storage.project(body, x, weights.head)
+    names = [cache.names(index) for index in range(decoder.layers)]
+    values, grown = decode(body, decoder, weights, Tokens("ids", "positions", "mask", "read"), names)
     logits = trie.read_logits(body, values, body.last("nodes", "read", axis=0), search.scoring)
 
     beams = Beams("path", "score", "depth")
     beams = grow_beams(body, search, beams, logits, live, vocabulary.code_offset)
     columns = body.op("Concat", "columns", "nodes", axis=0)
     fed = next_tokens(body, search, beams, live, columns, prompt_tokens, vocabulary.code_offset)
+    after = {name: value for both in zip(names, grown, strict=True) for name, value in zip(*both, strict=True)}
     return after | {
         "ids": fed.ids,
         "positions": fed.positions,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from odllm_export.errors import TensorError
+from odllm_export.errors import ExportError, TensorError
 from odllm_export.graph.builder import GraphBuilder
 from odllm_export.precision import Precision
 from odllm_export.quantize import round_blocks, round_columns
@@ -62,6 +62,8 @@ def storage_for(precision: Precision) -> Storage:
             return _Int8()
         case "blocks":
             return _Blocks(precision.bits, precision.block, precision.accuracy_level)
+        case "int8-qdq":
+            raise ExportError("precision int8-qdq needs the activations' ranges; only form steps collects them")
 
 
 class _Float32:
@@ -87,11 +89,11 @@ class _Float16(_Float32):
     """Weights in half precision, made float32 in the outer graph: once, when the runtime folds constants at load."""
 
     def matrix(self, graph: GraphBuilder, name: str, value: Float) -> Stored:
-        half = graph.weight(f"{name}.fp16", _to_half(value, name))
+        half = graph.weight(f"{name}.fp16", to_half(value, name))
         return Stored(graph.op("Cast", half, to=TensorProto.FLOAT), "", (value.shape[0], value.shape[1]))
 
     def table(self, graph: GraphBuilder, name: str, value: Float) -> Stored:
-        half = graph.weight(f"{name}.fp16", _to_half(value, name))
+        half = graph.weight(f"{name}.fp16", to_half(value, name))
         return Stored(graph.op("Cast", half, to=TensorProto.FLOAT), "", (value.shape[1], value.shape[0]))
 
 
@@ -183,7 +185,12 @@ def _f32(body: GraphBuilder, value: float) -> str:
     return body.constant(value, np.float32)
 
 
-def _to_half(value: Float, name: str) -> NDArray[np.float16]:
+def to_half(value: Float, name: str) -> NDArray[np.float16]:
+    """Return half precision.
+
+    Raises:
+        TensorError: an entry is beyond its range.
+    """
     with np.errstate(over="ignore"):
         half: NDArray[np.float16] = value.astype(np.float16)
     if not np.isfinite(half).all():

@@ -8,7 +8,7 @@ import onnx
 from onnx import helper
 
 from lcrec.prompt import Prompt
-from odllm_export.family import Decoder
+from odllm_export.families.decoder import Decoder
 from odllm_export.graph.blocks import Block, Loader, load_block
 from odllm_export.graph.builder import IR_VERSION, OPSET, GraphBuilder
 from odllm_export.graph.storage import MICROSOFT, Storage, Stored
@@ -63,12 +63,12 @@ class Weights:
     rotary: tuple[str, str]
 
 
-def finish_model(graph: onnx.GraphProto) -> onnx.ModelProto:
+def finish_model(graph: onnx.GraphProto, opset: int = OPSET, ir_version: int = IR_VERSION) -> onnx.ModelProto:
     """Return a model of a graph, with the operator sets that it uses."""
     return helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(MICROSOFT, 1)],
+        ir_version=ir_version,
         producer_name="odllm",
     )
 
@@ -82,6 +82,7 @@ def load_weights(
     *,
     positions: int,
     all_rows: bool = False,
+    stacked: bool = True,
 ) -> Weights:
     """Stream all weights, one matrix in memory at a time.
 
@@ -93,6 +94,7 @@ def load_weights(
         storage: how matrices are stored.
         positions: rows of the rotary tables.
         all_rows: whether every row goes through the whole last block (`blocks.load_block`).
+        stacked: whether projections of one input share a product (`blocks.load_block`).
     """
     loader = Loader(graph, tensors, storage)
 
@@ -106,7 +108,9 @@ def load_weights(
     return Weights(
         storage=storage,
         embedding=embedding,
-        blocks=[load_block(loader, decoder, index, all_rows=all_rows) for index in range(decoder.layers)],
+        blocks=[
+            load_block(loader, decoder, index, all_rows=all_rows, stacked=stacked) for index in range(decoder.layers)
+        ],
         norm=loader.vector(NORM, decoder.hidden),
         head=embedding if decoder.tied else table(HEAD),
         rotary=(graph.weight("rotary.cosines", cosines), graph.weight("rotary.sines", sines)),
