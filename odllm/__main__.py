@@ -37,6 +37,7 @@ def build_app() -> typer.Typer:
         verify,
     )
     from odllm.verbs.export_processor import export_processor
+    from odllm.verbs.precisions import precisions
 
     app = typer.Typer(
         name="odllm",
@@ -58,6 +59,7 @@ def build_app() -> typer.Typer:
     )
     app.add_typer(catalog.app, name="catalog", help="List, add, remove, block and unblock a bundle's items.")
     app.command("verify", help="Compare a bundle with the model it came from.")(verify.verify)
+    app.command("precisions", help="Compare a model's precisions: lists, quality, size.")(precisions)
     app.command("check", help="Say what phones' providers should take of a bundle, and its memory.")(check.check)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)

@@ -1,6 +1,6 @@
 """The whole pipeline on the embedded MovieLens data: what `make demo` runs, and the shortest example of the API.
 
-import -> codes -> train -> compress -> recover -> evaluate -> export -> verify -> benchmark -> report
+import -> codes -> train -> compress -> recover -> evaluate -> export -> verify -> precisions -> benchmark -> report
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from odllm.console import progress_bar, say
 from odllm.demo_folder import VARIANTS, DemoFolder, DemoSettings
 from odllm.demo_report import report_content, summary
 from odllm.evaluation import evaluate_target
+from odllm.precisions import compare_precisions, comparison_record
 from odllm.stages import Stage, run_stages
 from odllm_artifact import write_json
 from odllm_export.export import ExportOptions, export_bundle
@@ -89,6 +90,14 @@ class Demo(DemoFolder):
                 self.out / "verify.json",
                 manifests,
                 {"histories": s.verify_histories},
+            ),
+            Stage(
+                "precisions",
+                "exporting the compressed model with fewer bits",
+                self._precisions,
+                self.out / "precisions.json",
+                manifests[-1:],
+                {"histories": s.precision_histories, "users": s.precision_users},
             ),
             Stage("bench", "measuring the bundles", self._bench, self.out / "bench.json", manifests, bench),
         ]
@@ -174,6 +183,20 @@ class Demo(DemoFolder):
         write_json(self.out / "verify.json", msgspec.to_builtins(found))
         for result in found.values():
             require_verified(result)
+
+    def _precisions(self) -> None:
+        s = self.settings
+        with progress_bar("comparing precisions") as bar:
+            rows = compare_precisions(
+                self.model("compressed"),
+                load_dataset(self.dataset),
+                histories=s.precision_histories,
+                users=s.precision_users,
+                options=ExportOptions(golden=s.golden_histories),
+                seed=s.seed,
+                progress=bar,
+            )
+        write_json(self.out / "precisions.json", comparison_record(rows))
 
     def _bench(self) -> None:
         settings = Settings(min_seconds=self.settings.bench_seconds, min_calls=self.settings.bench_calls)

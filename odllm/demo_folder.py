@@ -26,6 +26,8 @@ class DemoSettings(msgspec.Struct, frozen=True):
         recovery_seconds: of distillation.
         golden_histories: of a bundle's self-test; the benchmark asks them too.
         verify_histories: compared a bundle.
+        precision_histories: whose lists are compared a precision.
+        precision_users: asked for their last item a precision; None asks all, as the evaluation does.
         bench_seconds: of timed calls a bundle.
         bench_calls: at least so many timed calls a bundle.
         seed: of everything random.
@@ -38,13 +40,22 @@ class DemoSettings(msgspec.Struct, frozen=True):
     recovery_seconds: float = 55.0
     golden_histories: int = 64
     verify_histories: int = 500
+    precision_histories: int = 200
+    precision_users: int | None = None
     bench_seconds: float = 5.0
     bench_calls: int = 200
     seed: int = 0
 
 
 QUICK = DemoSettings(
-    epochs=1, calibration_sequences=64, recovery_seconds=2.0, verify_histories=10, bench_seconds=0.2, bench_calls=20
+    epochs=1,
+    calibration_sequences=64,
+    recovery_seconds=2.0,
+    verify_histories=10,
+    precision_histories=10,
+    precision_users=20,
+    bench_seconds=0.2,
+    bench_calls=20,
 )
 """Everything runs, nothing is good: for tests and for a first look at the folders."""
 

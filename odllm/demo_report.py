@@ -17,6 +17,8 @@ from mobile_bench.report.content import (
     Fact,
     LayerRank,
     Measure,
+    PrecisionComparison,
+    PrecisionResult,
     Report,
     Variant,
     Verification,
@@ -24,6 +26,7 @@ from mobile_bench.report.content import (
 from odllm.demo_folder import VARIANTS, DemoFolder, DemoSettings
 from odllm_artifact import read_json
 from odllm_export.bundle import read_manifest
+from odllm_export.precision import find_precision
 from odllm_export.runtime import Recommender
 
 _EXAMPLE_ITEMS = range(5, 11)
@@ -41,6 +44,7 @@ def summary(demo: DemoFolder, settings: DemoSettings, seconds: float) -> dict[st
         },
         "verify": _verify_summary(found["compressed"]),
         **{f"verify_{_key(name)}": _verify_summary(found[name]) for name in VARIANTS[:-1]},
+        "precisions": {row["precision"]: _precision_summary(row) for row in _precision_rows(demo)},
         "settings": msgspec.structs.asdict(settings),
     }
 
@@ -64,6 +68,15 @@ def _bundle_summary(demo: DemoFolder, name: str, record: Record) -> dict[str, An
 
 def _verify_summary(found: dict[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in ("histories", "identical_lists", "max_score_difference")}
+
+
+def _precision_rows(demo: DemoFolder) -> list[dict[str, Any]]:
+    return list(read_json(demo.out / "precisions.json")["precisions"])
+
+
+def _precision_summary(row: dict[str, Any]) -> dict[str, Any]:
+    keys = ("weight_bytes", "bundle_bytes", "mean_overlap", "same_first_item", "hit_rate@10", "ndcg@10")
+    return {key: row[key] for key in keys}
 
 
 def worked_example(demo: DemoFolder) -> Example:
@@ -117,6 +130,7 @@ def report_content(demo: DemoFolder, settings: DemoSettings) -> Report:
             )
             for name in VARIANTS
         ],
+        precisions=_precisions(demo),
         provenance=_provenance(demo, data),
         commands=["make demo"],
         notes=_notes(settings),
@@ -144,6 +158,36 @@ def _baselines(demo: DemoFolder) -> list[Baseline]:
         Baseline(name=name, hit_rate_10=_measure(row, "hit_rate@10"), ndcg_10=_measure(row, "ndcg@10"))
         for name, row in rows.items()
     ]
+
+
+def _precisions(demo: DemoFolder) -> PrecisionComparison:
+    rows = _precision_rows(demo)
+    first = rows[0]
+    return PrecisionComparison(
+        variant="compressed",
+        histories=first["histories"],
+        top_k=first["top_k"],
+        users=first["users"],
+        results=[_precision_result(row, None if row is first else first) for row in rows],
+    )
+
+
+def _precision_result(row: dict[str, Any], reference: dict[str, Any] | None) -> PrecisionResult:
+    change = None
+    if reference is not None:
+        low, high = row["ndcg@10_change_interval"]
+        change = Measure(value=row["ndcg@10"] - reference["ndcg@10"], low=low, high=high)
+    return PrecisionResult(
+        name=row["precision"],
+        description=find_precision(row["precision"]).summary,
+        weight_bytes=row["weight_bytes"],
+        bundle_bytes=row["bundle_bytes"],
+        overlap=row["mean_overlap"],
+        same_first_item=row["same_first_item"],
+        hit_rate_10=_measure(row, "hit_rate@10"),
+        ndcg_10=_measure(row, "ndcg@10"),
+        ndcg_10_change=change,
+    )
 
 
 def _measure(quality: dict[str, Any], key: str) -> Measure:

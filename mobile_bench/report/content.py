@@ -109,6 +109,50 @@ class Verification(_Content, frozen=True):
     max_score_difference: float
 
 
+class PrecisionResult(_Content, frozen=True):
+    """One way to store the weights, and what it keeps.
+
+    Attributes:
+        name: of the precision, such as `int8-dynamic`.
+        description: half a line: what is stored.
+        weight_bytes: of the weights file.
+        bundle_bytes: of the whole bundle.
+        overlap: share of the model's own lists that the bundle's hold.
+        same_first_item: share of the lists that begin as the model's.
+        hit_rate_10: HR@10 over the full catalogue.
+        ndcg_10: NDCG@10 over the full catalogue.
+        ndcg_10_change: NDCG@10 − the first precision's, its interval user by user; `None` for the first.
+    """
+
+    name: str
+    description: str
+    weight_bytes: int
+    bundle_bytes: int
+    overlap: float
+    same_first_item: float
+    hit_rate_10: Measure
+    ndcg_10: Measure
+    ndcg_10_change: Measure | None = None
+
+
+class PrecisionComparison(_Content, frozen=True):
+    """One model at several precisions.
+
+    Attributes:
+        variant: which model.
+        histories: whose lists were compared.
+        top_k: items of a list that were compared.
+        users: that were asked for their last item.
+        results: at least one; the first is what the others are held against.
+    """
+
+    variant: str
+    histories: int
+    top_k: int
+    users: int
+    results: list[PrecisionResult]
+
+
 class Fact(_Content, frozen=True):
     """A line of provenance: a hash, a version, a setting."""
 
@@ -129,6 +173,7 @@ class Report(_Content, frozen=True):
         example: one user's lists.
         ranks: of the last variant's factored projections; empty if none were factored.
         verification: one a bundle.
+        precisions: the last variant with its weights in fewer bits, where that was measured.
         provenance: hashes, versions and settings.
         commands: that make all this again.
         notes: how figures were taken and what they cannot say.
@@ -143,6 +188,7 @@ class Report(_Content, frozen=True):
     example: Example | None = None
     ranks: list[LayerRank] = []
     verification: list[Verification] = []
+    precisions: PrecisionComparison | None = None
     provenance: list[Fact] = []
     commands: list[str] = []
     notes: list[str] = []

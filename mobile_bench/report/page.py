@@ -9,17 +9,17 @@ import jinja2
 import msgspec
 
 from mobile_bench.report import plots
-from mobile_bench.report.content import Measure, Report, Variant
+from mobile_bench.report.content import Measure, PrecisionComparison, PrecisionResult, Report, Variant
 from mobile_bench.statistics import percentile
 
 _MIB = 2**20
 
 
 class TableCell(msgspec.Struct, frozen=True):
-    """A figure, and its interval or nothing."""
+    """A figure, and below it its interval, a part of it, or nothing."""
 
     figure: str
-    interval: str = ""
+    small: str = ""
 
 
 class TableRow(msgspec.Struct, frozen=True):
@@ -28,6 +28,14 @@ class TableRow(msgspec.Struct, frozen=True):
     name: str
     cells: list[TableCell]
     change: str
+
+
+class PrecisionTableRow(msgspec.Struct, frozen=True):
+    """One precision: its name, what is stored, and a cell a column."""
+
+    name: str
+    description: str
+    cells: list[TableCell]
 
 
 class Tile(msgspec.Struct, frozen=True):
@@ -53,6 +61,7 @@ def render_report(report: Report) -> str:
         quality_plot=plots.quality_against_size(report.variants, report.baselines),
         time_plot=plots.time_distribution(report.variants),
         ranks_plot=plots.ranks_per_layer(report.ranks) if report.ranks else None,
+        precisions=precision_rows(report.precisions) if report.precisions else [],
         measure=measure_cell,
         colour=plots.colour,
     )
@@ -99,6 +108,35 @@ def table(report: Report) -> list[TableRow]:
         _row("Time p90, ms", [_p(v, 90) for v in variants], "{:,.2f}"),
         _row("Peak memory, MiB", [v.peak_memory_bytes / _MIB for v in variants], "{:,.1f}"),
     ]
+
+
+def precision_rows(comparison: PrecisionComparison) -> list[PrecisionTableRow]:
+    """Return the table of precisions: size, lists, quality, and the change of quality from the first."""
+    return [PrecisionTableRow(one.name, one.description, _precision_cells(one)) for one in comparison.results]
+
+
+def _precision_cells(one: PrecisionResult) -> list[TableCell]:
+    return [
+        TableCell(f"{one.bundle_bytes / _MIB:,.2f}", f"weights {one.weight_bytes / _MIB:,.2f}"),
+        TableCell(f"{100 * one.overlap:.1f} %"),
+        TableCell(f"{100 * one.same_first_item:.1f} %"),
+        measure_cell(one.hit_rate_10),
+        measure_cell(one.ndcg_10),
+        _change_cell(one.ndcg_10_change),
+    ]
+
+
+def _change_cell(change: Measure | None) -> TableCell:
+    if change is None:
+        return TableCell("")
+    if change.low is None or change.high is None:
+        return TableCell(_signed(change.value))
+    return TableCell(_signed(change.value), f"{_signed(change.low)} to {_signed(change.high)}")
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.4f}"
+    return "0" if float(text) == 0 else text.replace("-", "−")
 
 
 def measure_cell(measure: Measure) -> TableCell:

@@ -14,13 +14,15 @@ from mobile_bench.report import (
     Fact,
     LayerRank,
     Measure,
+    PrecisionComparison,
+    PrecisionResult,
     Report,
     Variant,
     Verification,
     render_report,
     write_report,
 )
-from mobile_bench.report.page import table, tiles
+from mobile_bench.report.page import precision_rows, table, tiles
 from mobile_bench.report.svg import ticks
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
@@ -39,6 +41,28 @@ def variant(name: str, factor: float = 1.0) -> Variant:
     )
 
 
+def precision(name: str, change: Measure | None = None) -> PrecisionResult:
+    return PrecisionResult(
+        name=name,
+        description=HOSTILE,
+        weight_bytes=1 << 20,
+        bundle_bytes=3 << 19,
+        overlap=0.9375,
+        same_first_item=1.0,
+        hit_rate_10=Measure(value=0.1, low=0.09, high=0.11),
+        ndcg_10=Measure(value=0.05),
+        ndcg_10_change=change,
+    )
+
+
+COMPARED = PrecisionComparison(
+    variant=HOSTILE,
+    histories=5,
+    top_k=10,
+    users=7,
+    results=[precision("fp32"), precision(HOSTILE, Measure(value=-0.0026, low=-0.006, high=0.00002))],
+)
+
 FULL = Report(
     title=HOSTILE,
     subtitle="a data set",
@@ -56,6 +80,7 @@ FULL = Report(
         LayerRank(layer=0, projection="k", rank=None, full_rank=32),
     ],
     verification=[Verification(variant="dense", histories=5, identical_lists=4, max_score_difference=1e-6)],
+    precisions=COMPARED,
     provenance=[Fact(label="dataset", value=HOSTILE)],
     commands=[f"make {HOSTILE}"],
     notes=[HOSTILE],
@@ -85,7 +110,7 @@ def test_html_in_any_text_is_escaped() -> None:
     page = render_report(FULL)
     assert "<script" not in page
     assert "script" not in tags_of(page).tags
-    assert page.count("&lt;script&gt;") >= 8
+    assert page.count("&lt;script&gt;") >= 12
 
 
 def test_page_loads_nothing() -> None:
@@ -110,7 +135,7 @@ def test_pictures_are_well_formed_and_say_what_they_show() -> None:
 
 def test_tables_have_captions_and_headers() -> None:
     page = render_report(FULL)
-    assert page.count("<table") == page.count("<caption>") == 2
+    assert page.count("<table") == page.count("<caption>") == 3
     assert '<th scope="row">NDCG@10</th>' in page
 
 
@@ -122,7 +147,16 @@ def test_table_has_every_figure_and_its_ratio() -> None:
     rows = {row.name: row for row in table(FULL)}
     assert [cell.figure for cell in rows["Parameters"].cells] == ["1,000", "500"]
     assert rows["Time p50, ms"].change == "0.50×"
-    assert rows["HR@10"].cells[0].interval == "0.0900–0.1100"
+    assert rows["HR@10"].cells[0].small == "0.0900–0.1100"
+
+
+def test_precisions_show_size_lists_quality_and_the_change_from_the_first() -> None:
+    first, second = precision_rows(COMPARED)
+    assert [cell.figure for cell in first.cells] == ["1.50", "93.8 %", "100.0 %", "0.1000", "0.0500", ""]
+    assert first.cells[0].small == "weights 1.00"
+    assert (second.cells[-1].figure, second.cells[-1].small) == ("−0.0026", "−0.0060 to 0")
+    assert "weights in fewer bits" in render_report(FULL)
+    assert "weights in fewer bits" not in render_report(msgspec.structs.replace(FULL, precisions=None))
 
 
 def test_failed_verification_looks_failed() -> None:

@@ -24,6 +24,7 @@ VERBS = (
     "export-processor",
     "check",
     "verify",
+    "precisions",
     "recommend",
     "catalog",
     "bench",
@@ -204,6 +205,7 @@ def test_a_truncated_data_file_is_named(odllm, dataset, tmp_path, dense):
         ("export", "nowhere", "--dataset", "nowhere", "--out", "x"),
         ("evaluate", "nowhere", "--dataset", "nowhere"),
         ("verify", "nowhere", "--model", "nowhere"),
+        ("precisions", "nowhere", "--dataset", "nowhere"),
         ("bench", "nowhere"),
         ("codes", "nowhere"),
         ("train", "nowhere", "--out", "x"),
@@ -284,7 +286,7 @@ def test_a_second_run_of_the_demo_does_nothing_again(demo_run, odllm):
     before = {name: sha256_folder(demo_run / name) for name in ("dataset", "models", "bundles")}
     code, out, err = odllm("demo", "--quick", "--out", demo_run)
     assert code == 0
-    assert err.count("done before") == 14
+    assert err.count("done before") == 15
     assert "→" in out
     assert {name: sha256_folder(demo_run / name) for name in before} == before
 
