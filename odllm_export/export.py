@@ -20,13 +20,12 @@ from odllm_export import bundle
 from odllm_export.catalog_edit import catalog_memory_bytes
 from odllm_export.errors import ExportError
 from odllm_export.family import Decoder, read_decoder
-from odllm_export.golden import bundle_lists, golden_file, sample_histories
+from odllm_export.golden_choice import GoldenBy, check_golden, golden_lists
 from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.passes import Search
 from odllm_export.graph.recommender import build_recommender
 from odllm_export.graph.weights import Vocabulary
 from odllm_export.model_card import model_card
-from odllm_export.oracle import model_results
 from odllm_export.precision import find_precision
 from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count
 
@@ -50,6 +49,7 @@ class ExportOptions:
         ahead: the most children that one pass runs with their parents; twice the beams if not given.
         golden: histories whose lists go into `golden.json` for self-tests: enough for one, few enough that a large
             model's export does not wait for them.
+        golden_by: who computes those lists (`golden_choice.golden_lists`).
     """
 
     num_beams: int = 20
@@ -59,6 +59,7 @@ class ExportOptions:
     prefix_cache: bool = True
     ahead: int | None = None
     golden: int = 8
+    golden_by: GoldenBy = "auto"
 
     def search(self, levels: int) -> Search:
         """Return how the graph searches a catalogue of `levels`."""
@@ -114,16 +115,14 @@ def export_bundle(
         progress(2, 4, "catalogue written")
         manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, options, search_facts)
         bundle.write_manifest(manifest, folder)
-        histories = sample_histories(dataset, options.golden)
-        if precision.exact:
-            results = model_results(model_folder, manifest, catalog, histories)
-            golden = golden_file("model", dataset.item_ids, histories, [(r.rows, r.scores) for r in results])
-        else:
-            golden = golden_file("graph", dataset.item_ids, histories, bundle_lists(folder, histories))
-        write_json(folder / bundle.GOLDEN, golden)
-        progress(3, 4, "golden lists computed")
+        by, count = options.golden_by, options.golden
+        golden = golden_lists(by, count, model_folder, folder, manifest, catalog, dataset)
+        if golden is not None:
+            write_json(folder / bundle.GOLDEN, golden)
+        progress(3, 4, "golden lists computed" if golden else "no golden lists")
         (folder / bundle.MODEL_CARD).write_text(model_card(manifest, card, _evaluation(model_folder)))
-        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN, bundle.MODEL_CARD]))
+        names = [bundle.MODEL_CARD] if golden is None else [bundle.GOLDEN, bundle.MODEL_CARD]
+        manifest.files.update(bundle.file_facts(folder, names))
         bundle.write_manifest(manifest, folder)
     progress(4, 4)
     return manifest
@@ -146,8 +145,7 @@ def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, options: ExportOp
         )
     if options.scoring not in ("vocab", "codes"):
         raise ExportError(f"scoring {options.scoring!r} is not one of vocab, codes")
-    if options.golden < 1:
-        raise ExportError(f"golden is {options.golden}; a bundle carries at least one history to test itself with")
+    check_golden(options.golden_by, options.golden, options.precision)
     if options.ahead is not None and options.ahead < 0:
         raise ExportError(f"ahead is {options.ahead}; 0 feeds every level by itself, more saves passes")
 
