@@ -25,6 +25,7 @@ from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.passes import Search
 from odllm_export.graph.recommender import build_recommender
 from odllm_export.graph.weights import Vocabulary
+from odllm_export.graph_contract import KEY, shared_facts
 from odllm_export.model_card import model_card
 from odllm_export.precision import find_precision
 from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count
@@ -114,6 +115,9 @@ def export_bundle(
         _write_items(dataset, folder / bundle.ITEMS)
         progress(2, 4, "catalogue written")
         manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, options, search_facts)
+        onnx.helper.set_model_props(graph, {KEY: shared_facts(manifest)})
+        onnx.save(graph, folder / bundle.GRAPH)
+        manifest.files.update(bundle.file_facts(folder, [bundle.GRAPH]))
         bundle.write_manifest(manifest, folder)
         by, count = options.golden_by, options.golden
         golden = golden_lists(by, count, model_folder, folder, manifest, catalog, dataset)

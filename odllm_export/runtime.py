@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 from lcrec.catalog import Catalog, hash_item_ids, read_catalog
 from odllm_export.bundle import CATALOG, GRAPH, ItemRow, Manifest, check_files, read_items, read_manifest
 from odllm_export.errors import BundleError, HistoryError
+from odllm_export.graph_contract import check_contract, empty_cache_shape
 
 if TYPE_CHECKING:
     from odllm_export.session import Session
@@ -39,8 +41,12 @@ _RUNTIME_ERRORS = (
     runtime_errors.NoSuchFile,
     runtime_errors.NotImplemented,
     runtime_errors.RuntimeException,
+    UnicodeDecodeError,
 )
-"""What the runtime raises for a graph that it cannot open; they have no common root but Exception."""
+"""What the runtime raises for a graph that it cannot open or run; they have no common root but Exception.
+
+The last where its message quotes a damaged name.
+"""
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -88,9 +94,8 @@ class Recommender:
         self.items = items
         self._inference: onnxruntime.InferenceSession | None = inference
         self._rows = {item["id"]: row for row, item in enumerate(items)}
-        layers, two, kv_heads, head_size = manifest.graph.kv_cache
         fixed: dict[str, NDArray[Any]] = {
-            "kv_cache": np.zeros((layers, two, kv_heads, 0, head_size), np.float32),
+            "kv_cache": np.zeros(empty_cache_shape(manifest), np.float32),
             "cached_tokens": np.zeros(1, np.int64),
             "return_cache": np.zeros(1, np.bool_),
             **catalog.arrays(),
@@ -120,7 +125,12 @@ class Recommender:
                 f"{free >> 20} MiB are free. Close other programs, or export with a smaller keep ratio or precision."
             )
         catalog, items = read_catalog_and_items(folder, manifest)
-        return cls(manifest, catalog, items, _open_inference(folder / GRAPH, manifest, options))
+        recommender = cls(manifest, catalog, items, _open_inference(folder / GRAPH, manifest, options))
+        try:
+            check_contract(recommender.inference, recommender._fixed_feed, manifest, folder / GRAPH)
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{folder / GRAPH} is damaged: {error}. Copy the bundle again.") from error
+        return recommender
 
     def __enter__(self) -> Recommender:
         return self
@@ -219,9 +229,24 @@ class Recommender:
 
         Raises:
             HistoryError: the history is empty.
+            BundleError: the graph cannot be run, or its scores are no numbers.
         """
         items, scores = self.run(history, blocked, ["items", "scores"], {})
-        return items.numpy(), scores.numpy()
+        return self.ranked(items, scores)
+
+    def ranked(self, items: onnxruntime.OrtValue, scores: onnxruntime.OrtValue) -> Ranked:
+        """Return the graph's results as arrays.
+
+        Raises:
+            BundleError: the scores are no numbers: the weights are damaged.
+        """
+        rows, values = items.numpy(), scores.numpy()
+        if np.isnan(values).any():
+            raise BundleError(
+                f"bundle {self.manifest.name!r} computes scores that are no numbers: its weights are damaged. "
+                "Copy or export the bundle again."
+            )
+        return rows, values
 
     def run(
         self,
@@ -240,12 +265,19 @@ class Recommender:
 
         Raises:
             HistoryError: the history is empty.
+            BundleError: the graph cannot be run: it is damaged, or the memory is not enough.
         """
         if not len(history):
             raise HistoryError("the history is empty; a recommendation needs at least one item")
         blocked = np.zeros(0, np.int64) if blocked is None else blocked
         feed = self._fixed_feed | {"history": ort_value(history), "blocked": ort_value(blocked)} | cache
-        values: list[onnxruntime.OrtValue] = self.inference.run_with_ort_values(outputs, feed)
+        try:
+            values: list[onnxruntime.OrtValue] = self.inference.run_with_ort_values(outputs, feed)
+        except _RUNTIME_ERRORS as error:
+            raise BundleError(
+                f"the graph of bundle {self.manifest.name!r} cannot be run: {error}. "
+                "Copy the bundle again, or free some memory."
+            ) from error
         return values
 
 
@@ -268,6 +300,8 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
 def _check_runtime(needed: str, folder: Path) -> None:
     """Refuse a runtime that is too old, before it fails in the middle of the first call."""
     installed = onnxruntime.__version__
+    if re.fullmatch(r"\d+\.\d+(\.\d+)?", needed) is None:
+        raise BundleError(f"{folder} is damaged: its manifest asks for onnxruntime {needed!r}. Copy the bundle again.")
     if _version(installed) < _version(needed):
         raise BundleError(f"{folder} needs onnxruntime {needed} or later; {installed} is installed. Update it.")
 
@@ -283,6 +317,7 @@ def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntim
     if name not in onnxruntime.get_available_providers():
         raise BundleError(f"the installed onnxruntime has no {name}; it would silently run on the CPU instead")
     options = session_options(how.threads)
+    options.log_severity_level = 4  # what it would say of a damaged graph is in the error that it raises
     options.enable_cpu_mem_arena = how.arena
     if not (manifest.graph.prepack if how.prepack is None else how.prepack):
         options.add_session_config_entry("session.disable_prepacking", "1")
@@ -290,7 +325,8 @@ def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntim
         options.enable_profiling = True
         options.profile_file_prefix = how.profile_prefix
     try:
-        return onnxruntime.InferenceSession(str(graph), sess_options=options, providers=[name])
+        # Without fallback: it would print on standard output and try the same once more.
+        return onnxruntime.InferenceSession(str(graph), sess_options=options, providers=[name], enable_fallback=0)
     except _RUNTIME_ERRORS as error:
         raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {graph}: {error}") from error
 

@@ -94,6 +94,8 @@ class ModelTensors:
         if found != shape:
             raise TensorError(f"tensor {name!r} of {self.folder} has shape {list(found)}, expected {list(shape)}")
         wanted = np.asarray(rows, np.int64)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < shape[0]:
+            raise TensorError(f"tensor {name!r} of {self.folder} has {shape[0]} rows; row {wanted.max()} was asked for")
         value = np.empty((len(wanted), *shape[1:]) if len(wanted) else shape, np.float32)
         for start, piece in self._pieces(name):
             if not np.isfinite(piece).all():
@@ -159,6 +161,22 @@ def parameter_count(folder: Path) -> int:
     """Return the number of stored parameters, tied tensors counted once."""
     headers = [read_header(path)[0] for path in shards(folder)]
     return sum(int(np.prod(entry["shape"])) for header in headers for entry in header.values())
+
+
+def read_ranks(folder: Path, tensors: ModelTensors) -> dict[str, int]:
+    """Return the rank of each factored projection by its module name, as `low_rank.json` has it; none if dense.
+
+    Raises:
+        TensorError: it is damaged, or its ranks are not those of the tensors.
+    """
+    path = folder / "low_rank.json"
+    ranks = read_json(path).get("ranks") if path.is_file() else {}
+    if not isinstance(ranks, dict):
+        raise TensorError(f"{path} has no ranks. Compress the model again.")
+    for name, rank in ranks.items():
+        if (found := tensors.shape(f"{name}.input_factor.weight")[0]) != rank:
+            raise TensorError(f"{path} gives {name} rank {rank}, its tensors have {found}. Compress the model again.")
+    return ranks
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], int]:
