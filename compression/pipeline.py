@@ -61,7 +61,7 @@ def compress(
     """Replace the projections of `model` by low-rank ones, in place, and report how it went.
 
     Args:
-        model: a dense `LlamaForCausalLM`.
+        model: a dense causal language model of a supported family.
         batches: calibration sequences (of training users only).
         config: what to do.
         work_folder: where finished blocks are kept; a later call with the same model, batches and config goes

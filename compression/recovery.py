@@ -123,7 +123,7 @@ def recover(
     """Distil the factors of `student` from `teacher`, in place, within a budget.
 
     Args:
-        student: a low-rank `LlamaForCausalLM`.
+        student: a low-rank causal language model.
         teacher: the dense model it came from.
         batches: training sequences; drawn in random order, again and again.
         config: budget and schedule.

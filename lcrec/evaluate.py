@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from lcrec import metrics
 from lcrec.catalog import Catalog, build_catalog
@@ -99,7 +99,7 @@ def evaluate(
 
 
 def model_ranker(
-    model: LlamaForCausalLM,
+    model: PreTrainedModel,
     prompt: Prompt,
     catalog: Catalog,
     *,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache, LlamaForCausalLM
+from transformers import DynamicCache, PreTrainedModel
 
 from lcrec.catalog import Catalog, live_items_without
 from lcrec.errors import SearchError
@@ -49,7 +49,7 @@ class SearchResult:
 
 @torch.inference_mode()
 def search(
-    model: LlamaForCausalLM,
+    model: PreTrainedModel,
     prompts: Sequence[NDArray[np.int64]],
     catalog: Catalog,
     first_code_token: int,
@@ -116,7 +116,7 @@ class _Beams:
 class _TreeDecoder:
     """Feeds the prompt once, then one tree level a step, keeping who descends from whom as a mask."""
 
-    model: LlamaForCausalLM
+    model: PreTrainedModel
     prompts: Sequence[NDArray[np.int64]]
     cache: DynamicCache = field(default_factory=DynamicCache)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Sequence as Steps
@@ -34,19 +35,30 @@ def build_tokenizer(text: PromptText, code_sizes: Sequence[int]) -> PreTrainedTo
 def make_prompt(
     tokenizer: PreTrainedTokenizerBase, text: PromptText, code_sizes: Sequence[int], max_items: int
 ) -> Prompt:
-    """Return the prompt in token ids.
+    """Return the prompt in token ids: what the tokenizer makes of the words where they stand, between code tokens.
 
     Raises:
-        PromptError: a word of the prompt, or a code token, is not in the vocabulary, or code tokens are not contiguous.
+        PromptError: a word of the prompt, or a code token, is not in the vocabulary, code tokens are not contiguous,
+            or the tokenizer reads the same words otherwise from one prompt to another.
     """
     codes = tokenizer.convert_tokens_to_ids(code_token_names(code_sizes))
-    if tokenizer.unk_token_id in codes or codes != list(range(codes[0], codes[0] + len(codes))):
+    unknown = (None, tokenizer.unk_token_id)
+    if codes[0] in unknown or codes != list(range(codes[0], codes[0] + len(codes))):
         raise PromptError("the tokenizer lacks code tokens, or they are not contiguous; add them level by level")
+    levels = len(code_sizes)
 
-    def ids(part: str) -> tuple[int, ...]:
-        found = tuple(tokenizer(part, add_special_tokens=False)["input_ids"]) if part else ()
-        if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in found:
-            raise PromptError(f"the tokenizer has no token for a word of the prompt {part!r}")
-        return found
+    def read(items: int) -> list[int]:
+        return list(tokenizer(text.render(np.zeros((items, levels), int)), add_special_tokens=False)["input_ids"])
 
-    return Prompt(ids(text.prefix), ids(text.separator), ids(text.suffix), max_items, tuple(code_sizes), codes[0])
+    ids = read(2)
+    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in ids:
+        raise PromptError(f"the tokenizer has no token for a word of the prompt {text}")
+    starts = [place for place, token in enumerate(ids) if token == codes[0]]
+    if len(starts) != 2:
+        raise PromptError(f"code tokens may not stand in the words of the prompt {text}")
+    prefix, between, suffix = ids[: starts[0]], ids[starts[0] + levels : starts[1]], ids[starts[1] + levels :]
+    prompt = Prompt(tuple(prefix), tuple(between), tuple(suffix), max_items, tuple(code_sizes), codes[0])
+    for items in (1, max_items):
+        if read(items) != prompt.encode(np.zeros((items, levels), int)).tolist():
+            raise PromptError(f"with {items} items the tokenizer reads the words of the prompt otherwise: {text}")
+    return prompt

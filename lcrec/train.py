@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lcrec.dataset import Dataset
 from lcrec.errors import ModelError
@@ -36,7 +36,7 @@ VALIDATION_USERS = 1000
 class _Run:
     """All of a training run that a checkpoint must hold."""
 
-    model: LlamaForCausalLM
+    model: PreTrainedModel
     optimizer: torch.optim.Optimizer
     epoch: int = 0
     best_ndcg: float = -1.0
@@ -119,12 +119,17 @@ def train(
             "history": run.history,
             "seed": seed,
         }
-        _save(model, tokenizer, folder)
+        save_language_model(model, tokenizer, folder)
         write_card(RecommenderCard(prompt, preset.prompt_text, facts, report), folder)
     return report
 
 
-def _save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save_language_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write model and tokenizer into a folder.
+
+    Raises:
+        ModelError: they cannot be written.
+    """
     try:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -194,7 +199,7 @@ def _step(run: _Run, batch: TokenBatch, preset: Preset) -> float:
     return float(loss.detach())
 
 
-def next_code_loss(model: LlamaForCausalLM, batch: TokenBatch, dropout: float = 0.0) -> Tensor:
+def next_code_loss(model: PreTrainedModel, batch: TokenBatch, dropout: float = 0.0) -> Tensor:
     """Return the mean cross-entropy of every code given all tokens before it.
 
     Right padding needs no mask: a causal model never looks right, and padding carries no loss.
@@ -206,7 +211,7 @@ def next_code_loss(model: LlamaForCausalLM, batch: TokenBatch, dropout: float = 
     return F.cross_entropy(model.lm_head(hidden[predicted]), ids[:, 1:][predicted])
 
 
-def _optimizer(model: LlamaForCausalLM, preset: Preset) -> torch.optim.Optimizer:
+def _optimizer(model: PreTrainedModel, preset: Preset) -> torch.optim.Optimizer:
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() <= 1]
     groups = [
@@ -222,7 +227,7 @@ def _learning_rate(preset: Preset, done: float, step: float) -> float:
     return preset.learning_rate * warm_up * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _validate(model: LlamaForCausalLM, dataset: Dataset, prompt: Prompt) -> float:
+def _validate(model: PreTrainedModel, dataset: Dataset, prompt: Prompt) -> float:
     model.eval()
     split = dataset.split()
     ranker = model_ranker(model, prompt, dataset_catalog(dataset), num_beams=10)

@@ -21,7 +21,20 @@ _NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
 
 def build_app() -> typer.Typer:
     """Return the program with its verbs, in the order of the pipeline."""
-    from odllm.verbs import bench, catalog, codes, compress, data, demo, evaluate, export, recommend, train, verify
+    from odllm.verbs import (
+        base,
+        bench,
+        catalog,
+        codes,
+        compress,
+        data,
+        demo,
+        evaluate,
+        export,
+        recommend,
+        train,
+        verify,
+    )
     from odllm.verbs.export_processor import export_processor
 
     app = typer.Typer(
@@ -35,6 +48,7 @@ def build_app() -> typer.Typer:
     app.add_typer(data.app, name="data", help="Import interaction data and look at it.")
     app.command("codes", help="Give every item of a dataset its codes.")(codes.codes)
     app.command("train", help="Train a recommender on a dataset's codes.")(train.train)
+    app.command("base", help="Make an untrained recommender of a pretrained language model.")(base.base)
     app.command("evaluate", help="Measure a model's or a bundle's quality.")(evaluate.evaluate)
     app.command("compress", help="Turn a dense model into a low-rank one.")(compress.compress)
     app.command("export", help="Write a bundle that a phone can open.")(export.export)

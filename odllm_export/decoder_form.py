@@ -14,7 +14,8 @@ from lcrec.prompt import FILE_NAME as RECOMMENDER_CARD
 from odllm_artifact import Progress, read_json, silent, write_folder, write_json
 from odllm_export import bundle
 from odllm_export.errors import ExportError
-from odllm_export.family import Decoder, read_decoder
+from odllm_export.families.decoder import Decoder
+from odllm_export.families.registry import read_decoder
 from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.decoder import build_decoder
 from odllm_export.precision import find_precision

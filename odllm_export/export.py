@@ -19,7 +19,8 @@ from odllm_artifact import Progress, read_json, silent, write_folder, write_json
 from odllm_export import bundle
 from odllm_export.catalog_edit import catalog_memory_bytes
 from odllm_export.errors import ExportError
-from odllm_export.family import Decoder, read_decoder
+from odllm_export.families.decoder import Decoder
+from odllm_export.families.registry import read_decoder
 from odllm_export.golden_choice import GoldenBy, check_golden, golden_lists
 from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.passes import Search
@@ -28,7 +29,7 @@ from odllm_export.graph.weights import Vocabulary
 from odllm_export.graph_contract import KEY, shared_facts
 from odllm_export.model_card import model_card
 from odllm_export.precision import find_precision
-from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count
+from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count, read_ranks
 
 _RUNTIME_BYTES = 60 << 20
 """What a process with the runtime and no model takes, generously."""
@@ -100,6 +101,7 @@ def export_bundle(
     search_facts = options.search(catalog.levels)
     with write_folder(out, overwrite=overwrite) as folder:
         with ModelTensors(model_folder) as tensors, WeightFile(folder / bundle.WEIGHTS) as weights:
+            ranks = read_ranks(model_folder, tensors)
             graph = build_recommender(
                 decoder,
                 tensors,
@@ -114,7 +116,7 @@ def export_bundle(
         write_catalog(catalog, folder / bundle.CATALOG)
         _write_items(dataset, folder / bundle.ITEMS)
         progress(2, 4, "catalogue written")
-        manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, options, search_facts)
+        manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, ranks, options, search_facts)
         onnx.helper.set_model_props(graph, {KEY: shared_facts(manifest)})
         onnx.save(graph, folder / bundle.GRAPH)
         manifest.files.update(bundle.file_facts(folder, [bundle.GRAPH]))
@@ -143,6 +145,13 @@ def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, options: ExportOp
             f"the last code token is {prompt.first_code_token + prompt.code_rows - 1}, "
             f"but the model's vocabulary has {decoder.vocabulary} tokens"
         )
+    words = (prompt.first_code_token, *prompt.prefix_ids, *prompt.separator_ids, *prompt.suffix_ids)
+    outside = [token for token in words if not 0 <= token < decoder.vocabulary]
+    if outside:
+        raise ExportError(
+            f"the prompt's token {outside[0]} is outside the model's vocabulary of {decoder.vocabulary} tokens; "
+            "take the recommender.json that belongs to the model"
+        )
     if not 1 <= options.top_k <= options.num_beams:
         raise ExportError(
             f"top_k is {options.top_k} and num_beams {options.num_beams}; 1 ≤ top_k ≤ num_beams is needed"
@@ -166,11 +175,10 @@ def _manifest(
     catalog: Catalog,
     card: RecommenderCard,
     decoder: Decoder,
+    ranks: dict[str, int],
     options: ExportOptions,
     how: Search,
 ) -> bundle.Manifest:
-    ranks_file = model_folder / "low_rank.json"
-    ranks = read_json(ranks_file)["ranks"] if ranks_file.is_file() else {}
     names = [bundle.GRAPH, bundle.WEIGHTS, bundle.CATALOG, bundle.ITEMS]
     weight_bytes = (folder / bundle.WEIGHTS).stat().st_size
     # Int8 products repack a matrix a call for little; the copy that repacking at load makes is half of the memory.

@@ -11,7 +11,7 @@ from lcrec.catalog import Catalog
 from lcrec.dataset import Dataset
 from odllm_export.bundle import WEIGHTS, Manifest
 from odllm_export.errors import ExportError
-from odllm_export.golden import bundle_lists, golden_file, sample_histories
+from odllm_export.golden import MIN_OVERLAP, bundle_lists, golden_file, sample_histories
 from odllm_export.oracle import LARGE_BYTES, model_results
 from odllm_export.precision import find_precision
 
@@ -59,7 +59,8 @@ def golden_lists(
         return None
     cases = sample_histories(dataset, count)
     if who == "graph":
-        return golden_file("graph", dataset.item_ids, cases, bundle_lists(folder, cases))
+        overlap = 1.0 if find_precision(manifest.model.precision).exact else MIN_OVERLAP
+        return golden_file("graph", dataset.item_ids, cases, bundle_lists(folder, cases), min_overlap=overlap)
     results = model_results(model_folder, manifest, catalog, cases)
     return golden_file("model", dataset.item_ids, cases, [(result.rows, result.scores) for result in results])
 

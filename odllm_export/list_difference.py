@@ -6,6 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def overlap(rows: NDArray[np.int64], expected_rows: NDArray[np.int64]) -> float:
+    """Return which share of the expected items is in a list; 1 where nothing is expected and nothing came."""
+    if not len(expected_rows):
+        return float(not len(rows))
+    return len(np.intersect1d(rows, expected_rows)) / len(expected_rows)
+
+
 def list_difference(
     rows: NDArray[np.int64],
     scores: NDArray[np.float32],

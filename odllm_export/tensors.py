@@ -126,7 +126,9 @@ class ModelTensors:
                 raw = np.fromfile(entry.file, stored, rows * row_items)
                 yield start, _to_float32(raw, entry.format).reshape(rows, *entry.shape[1:])
         except (OSError, ValueError) as error:  # fewer items than asked for do not take the shape
-            raise TensorError(f"cannot read tensor {name!r} of {self.folder}: {error}. Copy the model again.") from error
+            raise TensorError(
+                f"cannot read tensor {name!r} of {self.folder}: {error}. Copy the model again."
+            ) from error
 
     def check_all_taken(self, *, may_remain: frozenset[str] = frozenset()) -> None:
         """Check that nothing of the model was left out of the graph.

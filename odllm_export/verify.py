@@ -13,15 +13,12 @@ from lcrec.dataset import Dataset
 from lcrec.search import SearchResult
 from odllm_artifact import Progress, silent
 from odllm_export.errors import VerificationError
-from odllm_export.golden import TOLERANCE, Case, sample_histories
-from odllm_export.list_difference import list_difference
+from odllm_export.golden import MIN_OVERLAP, TOLERANCE, Case, sample_histories
+from odllm_export.list_difference import list_difference, overlap
 from odllm_export.oracle import model_results
 from odllm_export.precision import find_precision
 from odllm_export.runtime import Recommender
 from odllm_export.tensors import checkpoint_hash
-
-MIN_OVERLAP = 0.6
-"""Share of the model's items that a rounded bundle must return; a wrong graph would return next to none."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -81,7 +78,7 @@ def verify_bundle(
             "Verify against the model it was exported from, or export again."
         )
     identical = ties = same_first = 0
-    overlap = largest = 0.0
+    shared = largest = 0.0
     first, top_k = None, recommender.manifest.search.top_k
     results = model_results(model_folder, recommender.manifest, recommender.catalog, cases)
     for number, ((history, blocked), expected) in enumerate(zip(cases, results, strict=True)):
@@ -89,7 +86,7 @@ def verify_bundle(
         compared = min(len(scores), len(expected.scores))
         gap = float(np.abs(scores[:compared] - expected.scores[:compared]).max(initial=0.0))
         largest = max(largest, gap)
-        overlap += _overlap(rows[:top_k], expected.rows[:top_k])
+        shared += overlap(rows[:top_k], expected.rows[:top_k])
         same_first += np.array_equal(rows[:1], expected.rows[:1])
         if np.array_equal(rows, expected.rows) and gap <= TOLERANCE:
             identical += 1
@@ -103,16 +100,12 @@ def verify_bundle(
         histories=len(cases),
         identical_lists=identical,
         ties=ties,
-        mean_overlap=overlap / len(cases),
+        mean_overlap=shared / len(cases),
         same_first_item=same_first / len(cases),
         max_score_difference=largest,
         tolerance=TOLERANCE,
         first_difference=first,
     )
-
-
-def _overlap(rows: NDArray[np.int64], expected: NDArray[np.int64]) -> float:
-    return len(np.intersect1d(rows, expected)) / len(expected) if len(expected) else float(not len(rows))
 
 
 def difference(rows: NDArray[np.int64], scores: NDArray[np.float32], expected: SearchResult) -> str | None:

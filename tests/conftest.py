@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from lcrec.catalog import build_catalog
 from lcrec.dataset import Dataset, Item, ItemCodes
@@ -34,7 +34,15 @@ def _make_prompt(sizes=(4, 4, 4), separator=(2,), suffix=(3, 4), first=10, max_i
     return Prompt((1, 5), separator, suffix, max_items, tuple(sizes), first)
 
 
-def _make_model(vocabulary, seed=0, **changes):
+FAMILY_OPTIONS = {
+    "llama": {},
+    "mistral": {"sliding_window": None},
+    "qwen2": {},
+    "qwen3": {"head_dim": 12},
+}
+
+
+def _make_model(vocabulary, seed=0, family="llama", **changes):
     options = {
         "vocab_size": vocabulary,
         "hidden_size": 32,
@@ -49,7 +57,15 @@ def _make_model(vocabulary, seed=0, **changes):
         "pad_token_id": 0,
     }
     torch.manual_seed(seed)
-    return LlamaForCausalLM(LlamaConfig(**(options | changes))).eval()
+    config = AutoConfig.for_model(family, **(options | FAMILY_OPTIONS[family] | changes))
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(
+                ("bias", "q_norm.weight", "k_norm.weight")
+            ):  # fresh ones do nothing: a loss would not show
+                parameter.add_(0.5 * torch.randn_like(parameter))
+    return model
 
 
 @pytest.fixture

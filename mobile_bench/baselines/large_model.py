@@ -28,11 +28,12 @@ from lcrec.dataset import save_dataset
 from lcrec.prompt import PromptText, RecommenderCard, write_card
 from mobile_bench.baselines.workload import Shape, make_dataset, make_prompt
 from mobile_bench.errors import WorkerError
-from mobile_bench.memory import Resident, resident_memory_of
+from mobile_bench.memory import resident_memory_of
 from mobile_bench.worker_process import ONE_THREAD
 from odllm_artifact import write_folder, write_json
 from odllm_export.bundle import GOLDEN, bundle_bytes, read_manifest
-from odllm_export.family import Decoder, read_decoder
+from odllm_export.families.decoder import Decoder
+from odllm_export.families.registry import read_decoder
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 

@@ -118,10 +118,13 @@ class SessionRunner:
 
 
 class SgemmRunner:
-    """A large float32 matrix product by the same runtime: as fast as this machine multiplies."""
+    """Float32 matrix products by the same runtime: as fast as this machine multiplies.
 
-    SIZE = 1024
-    FLOPS = 2 * SIZE**3
+    Of a size that stays in the cache: 256 to 768 rows run alike, 1024 are slower.
+    """
+
+    SIZE, TIMES = 512, 8
+    FLOPS = TIMES * 2 * SIZE**3
 
     def __init__(self) -> None:
         import onnx
@@ -144,7 +147,8 @@ class SgemmRunner:
 
     def ranked(self, number: int) -> Ranked:
         """Multiply; there is no list."""
-        self.session.run(None, {"x": self.x})
+        for _ in range(self.TIMES):
+            self.session.run(None, {"x": self.x})
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
 
 

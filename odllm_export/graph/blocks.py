@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odllm_export.errors import TensorError
-from odllm_export.family import Decoder
+from odllm_export.families.decoder import Decoder
 from odllm_export.graph.builder import GraphBuilder
 from odllm_export.graph.storage import Storage, Stored
 from odllm_export.quantize import balance
@@ -122,9 +122,11 @@ def apply_linears(body: GraphBuilder, storage: Storage, linears: Sequence[Linear
 
 @dataclass(frozen=True)
 class Block:
-    """The weights of one decoder block, as graph names."""
+    """The weights of one decoder block, as graph names; the norms of queries and keys where the family has them."""
 
     attention_norm: str
+    q_norm: str | None
+    k_norm: str | None
     q: list[Linear]
     kv: list[Linear]
     o: list[Linear]
@@ -147,13 +149,19 @@ def load_block(loader: Loader, decoder: Decoder, index: int, *, all_rows: bool =
         full_names = [f"{prefix}.{name}" for name in names]
         return load_linears(loader, full_names, in_features, [shapes[name][0] for name in names])
 
-    def norm(name: str) -> str:
-        return loader.vector(f"{prefix}.{name}.weight", decoder.hidden)
+    def norm(name: str, width: int = decoder.hidden) -> str:
+        return loader.vector(f"{prefix}.{name}.weight", width)
 
+    def head_norm(name: str) -> str | None:
+        return norm(name, decoder.head_size) if decoder.query_key_norms else None
+
+    _check_biases(loader.tensors, decoder, prefix)
     is_last = index == decoder.layers - 1 and not all_rows
     keys_values = ("self_attn.k_proj", "self_attn.v_proj")
     return Block(
         attention_norm=norm("input_layernorm"),
+        q_norm=head_norm("self_attn.q_norm"),
+        k_norm=head_norm("self_attn.k_norm"),
         q=linears("self_attn.q_proj", *(() if is_last else keys_values)),
         kv=linears(*keys_values) if is_last else [],
         o=linears("self_attn.o_proj"),
@@ -161,6 +169,16 @@ def load_block(loader: Loader, decoder: Decoder, index: int, *, all_rows: bool =
         gate_up=linears("mlp.gate_proj", "mlp.up_proj"),
         down=linears("mlp.down_proj"),
     )
+
+
+def _check_biases(tensors: ModelTensors, decoder: Decoder, prefix: str) -> None:
+    for name in decoder.projections:
+        stored = any(f"{prefix}.{name}.{bias}" in tensors for bias in ("bias", "output_factor.bias"))
+        if stored != (name in decoder.biases):
+            raise TensorError(
+                f"{tensors.folder} {'holds' if stored else 'lacks'} a bias of {prefix}.{name}, "
+                f"but config.json says that there is {'none' if stored else 'one'}"
+            )
 
 
 @dataclass(frozen=True)
@@ -187,6 +205,16 @@ class Rows:
 def rms_norm(body: GraphBuilder, x: str, weight: str, decoder: Decoder) -> str:
     """Return the RMS-normalised `x`, over its last axis."""
     return body.op("RMSNormalization", x, weight, axis=-1, epsilon=decoder.norm_eps)
+
+
+def _turned(
+    body: GraphBuilder, decoder: Decoder, x: str, norm: str | None, caches: tuple[str, str], positions: str, heads: int
+) -> str:
+    """Return queries or keys `[1, tokens, heads · head_size]`, normalised head by head if asked, then turned."""
+    if norm is not None:
+        split = body.op("Reshape", x, body.constant([0, 0, heads, decoder.head_size]))
+        x = body.op("Reshape", rms_norm(body, split, norm, decoder), body.constant([0, 0, heads * decoder.head_size]))
+    return body.op("RotaryEmbedding", x, *caches, positions, num_heads=heads)
 
 
 def apply_block(
@@ -222,8 +250,8 @@ def apply_block(
         x, mask, query_positions = body.last(x, rows.last, axis=1), rows.last_mask, rows.last_positions
     else:
         queries, keys, values = apply_linears(body, storage, block.q, normed)
-    queries = body.op("RotaryEmbedding", queries, *caches, query_positions, num_heads=decoder.heads)
-    keys = body.op("RotaryEmbedding", keys, *caches, rows.positions, num_heads=decoder.kv_heads)
+    queries = _turned(body, decoder, queries, block.q_norm, caches, query_positions, decoder.heads)
+    keys = _turned(body, decoder, keys, block.k_norm, caches, rows.positions, decoder.kv_heads)
     attended, keys, values = body.ops(
         "Attention",
         queries,

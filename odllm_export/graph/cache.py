@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from onnx import TensorProto
 
-from odllm_export.family import Decoder
+from odllm_export.families.decoder import Decoder
 from odllm_export.graph.builder import GraphBuilder, State
 
 INPUT, COUNT, WANTED, OUTPUT = "kv_cache", "cached_tokens", "return_cache", "next_kv_cache"

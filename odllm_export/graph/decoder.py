@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto
 
-from odllm_export.family import Decoder
+from odllm_export.families.decoder import Decoder
 from odllm_export.graph.blocks import Rows, apply_block, rms_norm
 from odllm_export.graph.builder import GraphBuilder, WeightFile, value_info
 from odllm_export.graph.storage import storage_for

@@ -14,7 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from odllm_export.family import Decoder
+from odllm_export.families.decoder import Decoder
 from odllm_export.graph import cache
 from odllm_export.graph.blocks import Rows, apply_block
 from odllm_export.graph.builder import GraphBuilder, value_info

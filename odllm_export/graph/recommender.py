@@ -19,7 +19,7 @@ import onnx
 from onnx import TensorProto
 
 from lcrec.prompt import Prompt
-from odllm_export.family import Decoder
+from odllm_export.families.decoder import Decoder
 from odllm_export.graph import cache, trie
 from odllm_export.graph.blocks import Rows, apply_block, rms_norm
 from odllm_export.graph.builder import GraphBuilder, State, WeightFile, value_info

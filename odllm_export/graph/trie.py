@@ -148,11 +148,22 @@ def read_logits(body: GraphBuilder, values: str, nodes: str, scoring: str) -> Lo
     normaliser = ""
     if scoring == "vocab":
         # The runtime's ReduceLogSumExp is not vectorised: 17 of 570 ms at SmolLM2's vocabulary.
-        axis = body.constant([1])
-        largest = body.op("ReduceMax", values, axis, keepdims=1)
-        total = body.op("ReduceSum", body.op("Exp", body.op("Sub", values, largest)), axis, keepdims=1)
+        largest = body.op("ReduceMax", values, body.constant([1]), keepdims=1)
+        total = _sum_of_rows(body, body.op("Exp", body.op("Sub", values, largest)))
         normaliser = body.flat(body.op("Add", largest, body.op("Log", total)))
     return Logits(values, normaliser, nodes)
+
+
+def _sum_of_rows(body: GraphBuilder, values: str) -> str:
+    """Return the sum of each row, `[rows, 1]`, added up in blocks of 256.
+
+    The runtime adds one after another: the normaliser over 49,408 logits is 3e-5 off then, 1e-6 in blocks (measured).
+    """
+    missing = body.op("Mod", body.op("Neg", body.size(values, 1)), body.constant([256]))
+    padded = body.op("Pad", values, body.op("Concat", body.constant([0, 0, 0]), missing, axis=0))
+    blocks = body.op("Reshape", padded, body.constant([0, -1, 256]))
+    sums = body.op("ReduceSum", blocks, body.constant([2]), keepdims=0)  # [rows, blocks]
+    return body.op("ReduceSum", sums, body.constant([1]), keepdims=1)
 
 
 def matches(body: GraphBuilder, logits: Logits, node: str) -> str:

@@ -8,7 +8,7 @@ import onnx
 from onnx import helper
 
 from lcrec.prompt import Prompt
-from odllm_export.family import Decoder
+from odllm_export.families.decoder import Decoder
 from odllm_export.graph.blocks import Block, Loader, load_block
 from odllm_export.graph.builder import IR_VERSION, OPSET, GraphBuilder
 from odllm_export.graph.storage import MICROSOFT, Storage, Stored

@@ -241,7 +241,7 @@ def test_nan_weights_name_the_layer(llama, batches):
 
 def test_another_family_is_refused(batches):
     model = GPT2LMHeadModel(GPT2Config(vocab_size=61, n_embd=16, n_layer=1, n_head=2))
-    with pytest.raises(UnsupportedModelError, match=r"model_type is 'gpt2'; supported: 'llama'"):
+    with pytest.raises(UnsupportedModelError, match=r"model_type is 'gpt2'; supported: 'llama', 'mistral',"):
         compress(model, batches, CompressionConfig())
 
 

@@ -17,6 +17,7 @@ VERBS = (
     "data",
     "codes",
     "train",
+    "base",
     "evaluate",
     "compress",
     "export",

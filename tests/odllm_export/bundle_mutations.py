@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from odllm_artifact import read_json, sha256_file, write_json
+from odllm_artifact import OdllmError, read_json, sha256_file, write_json
 from odllm_export import bundle
 
 Random = np.random.Generator
@@ -50,7 +50,7 @@ def _fit_manifest(folder: Path) -> None:
     """Give every file that is there its size and hash; one that is gone is no longer named."""
     try:
         manifest = read_json(folder / bundle.MANIFEST)
-    except Exception:  # noqa: BLE001  (it was damaged so that nothing can be computed again)
+    except OdllmError:  # it was damaged so that nothing can be computed again
         return
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         return

@@ -6,7 +6,7 @@ import onnxruntime
 
 from compression.checkpoint import load_model
 from lcrec.search import search
-from odllm_export.family import read_decoder
+from odllm_export.families.registry import read_decoder
 from odllm_export.graph.builder import WeightFile
 from odllm_export.graph.passes import Search
 from odllm_export.graph.recommender import build_recommender

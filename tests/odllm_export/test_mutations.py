@@ -31,11 +31,12 @@ class Worker:
         scratch.mkdir()
         tests = Path(__file__).parent
         paths = [str(tests), *filter(None, sys.path)]
+        self.errors = (scratch / "errors.txt").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, str(tests / "mutation_worker.py"), str(source), str(scratch)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.errors,
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
         )
@@ -49,19 +50,23 @@ class Worker:
 
     def ask(self, seed):
         """Return the report of a mutation; None if the process died or hung on it."""
-        self.process.stdin.write(f"{seed}\n")
-        self.process.stdin.flush()
         try:
+            self.process.stdin.write(f"{seed}\n")
+            self.process.stdin.flush()
             line = self.lines.get(timeout=SECONDS_EACH)
-        except Empty:
-            line = ""
+        except (Empty, BrokenPipeError):
+            return None
         return json.loads(line) if line else None
 
     def end(self):
+        """End the process and return the end of what it said of errors."""
         self.process.kill()
         self.process.wait()
         self.process.stdin.close()
         self.process.stdout.close()
+        with self.errors as file:
+            file.seek(0)
+            return file.read()[-2000:]
 
 
 @pytest.fixture
@@ -77,8 +82,7 @@ def test_no_mutation_crashes_hangs_or_changes_a_list_in_silence(source, tmp_path
         for seed in range(MUTATIONS):
             report = worker.ask(seed)
             if report is None:
-                fatal.append(seed)
-                worker.end()
+                fatal.append((seed, worker.end()))
                 starts += 1
                 worker = Worker(source, tmp_path / str(starts))
             else:

@@ -7,9 +7,7 @@ import torch
 from graph_tools import assert_same_lists, export, run
 from random_models import factor
 
-from odllm_artifact import read_json, write_json
-from odllm_export.errors import TensorError, UnsupportedModelError
-from odllm_export.family import read_decoder
+from odllm_export.errors import TensorError
 from odllm_export.tensors import ModelTensors
 
 
@@ -161,21 +159,6 @@ def test_a_projection_both_dense_and_factored_is_refused(make_model_folder, tmp_
     rewrite(folder, lambda t: t.update({"model.layers.0.mlp.down_proj.weight": torch.ones(32, 48)}))
     with pytest.raises(TensorError, match="both dense and factored"):
         export(folder, prompt, tmp_path, levels=3)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("model_type", "gpt2", "'gpt2' model"),
-        ("hidden_act", "gelu", "'gelu'"),
-        ("rope_parameters", {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}, "'linear'"),
-    ],
-)
-def test_features_that_the_graph_lacks_are_named(make_model_folder, key, value, message):
-    folder, _ = make_model_folder()
-    write_json(folder / "config.json", read_json(folder / "config.json") | {key: value})
-    with pytest.raises(UnsupportedModelError, match=message):
-        read_decoder(folder)
 
 
 def test_missing_weights_are_named(make_model_folder):

@@ -1,0 +1,1 @@
+"""What each family's config.json means: one short description a family."""
