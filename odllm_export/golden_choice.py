@@ -9,7 +9,7 @@ import psutil
 
 from lcrec.catalog import Catalog
 from lcrec.dataset import Dataset
-from odllm_export.bundle import WEIGHTS, Manifest
+from odllm_export.bundle import Manifest
 from odllm_export.errors import ExportError
 from odllm_export.golden import MIN_OVERLAP, bundle_lists, golden_file, sample_histories
 from odllm_export.oracle import LARGE_BYTES, model_results
@@ -43,7 +43,7 @@ def golden_lists(
     """Return the content of `golden.json`, None if there is to be none.
 
     `auto`: an exact bundle's lists are the model's, which runs a block at a time where it is large; a rounded one's
-    are the graph's, unless to open it here would take more than `LARGE_BYTES` of weights or the free memory.
+    are the graph's, unless to open it would take more than `LARGE_BYTES` or the free memory.
 
     Args:
         by: who computes them.
@@ -68,5 +68,5 @@ def golden_lists(
 def _who(manifest: Manifest) -> Literal["model", "graph", "none"]:
     if find_precision(manifest.model.precision).exact:
         return "model"
-    fits = manifest.expected_peak_memory_bytes <= psutil.virtual_memory().available
-    return "graph" if fits and manifest.files[WEIGHTS].bytes <= LARGE_BYTES else "none"
+    most = min(LARGE_BYTES, psutil.virtual_memory().available)
+    return "graph" if manifest.expected_peak_memory_bytes <= most else "none"

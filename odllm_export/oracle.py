@@ -16,7 +16,7 @@ from odllm_export.streamed_model import streamed_model
 from odllm_export.tensors import parameter_count
 
 LARGE_BYTES = 2 << 30
-"""Weights above this are never in memory together: neither a torch model nor a bundle's graph."""
+"""What an export holds of a model at most, unasked: larger ones run a block at a time, or not at all."""
 
 
 def model_results(

@@ -229,19 +229,24 @@ class Recommender:
 
         Raises:
             HistoryError: the history is empty.
-            BundleError: the graph cannot be run, or its scores are no numbers.
+            BundleError: the graph cannot be run, or what it computes are no numbers.
         """
         items, scores = self.run(history, blocked, ["items", "scores"], {})
-        return self.ranked(items, scores)
+        return self.ranked(items, scores, blocked)
 
-    def ranked(self, items: onnxruntime.OrtValue, scores: onnxruntime.OrtValue) -> Ranked:
+    def ranked(
+        self, items: onnxruntime.OrtValue, scores: onnxruntime.OrtValue, blocked: NDArray[np.int64] | None
+    ) -> Ranked:
         """Return the graph's results as arrays.
 
         Raises:
-            BundleError: the scores are no numbers: the weights are damaged.
+            BundleError: the list is shorter than it must be: scores that are no numbers do not rank.
         """
+        live = int(self.catalog.live_items[0])
+        if blocked is not None:
+            live -= int(self.catalog.live_items[self.catalog.item_path[np.unique(blocked), -1]].sum())
         rows, values = items.numpy(), scores.numpy()
-        if np.isnan(values).any():
+        if len(rows) < min(self.manifest.search.num_beams, live) or np.isnan(values).any():
             raise BundleError(
                 f"bundle {self.manifest.name!r} computes scores that are no numbers: its weights are damaged. "
                 "Copy or export the bundle again."

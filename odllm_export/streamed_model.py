@@ -1,7 +1,7 @@
 """A torch model that holds one decoder block at a time: for checkpoints that are larger than the memory.
 
-Every forward reads the whole checkpoint again, which takes seconds a gigabyte. What it computes is bit for bit what
-the model computes that was loaded whole.
+Every forward reads the whole checkpoint again, which takes seconds a gigabyte. What it computes is what the model that
+was loaded whole computes, but for the last bit: numbers that lie otherwise in memory may be added in another order.
 """
 
 from __future__ import annotations

@@ -25,7 +25,12 @@ from safetensors import SafetensorError, safe_open
 from odllm_artifact import read_json, sha256_file
 from odllm_export.errors import TensorError
 
-_STORED = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_STORED: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+}
 """How the formats that models are stored in are read; numpy has no bfloat16, the upper half of a float32."""
 
 _PIECE_BYTES = 16 << 20
@@ -46,17 +51,18 @@ class ModelTensors:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._stack = ExitStack()
         self._entries: dict[str, _Entry] = {}
         self._taken: set[str] = set()
-        for path in shards(folder):
-            header, begin = read_header(path)
-            file = self._stack.enter_context(path.open("rb", buffering=0))
-            for name, found in header.items():
-                if name in self._entries:
-                    raise TensorError(f"{folder} holds tensor {name!r} in two files. Make the model again.")
-                shape, offset = tuple(found["shape"]), begin + found["data_offsets"][0]
-                self._entries[name] = _Entry(file, found["dtype"], shape, offset)
+        with ExitStack() as stack:
+            for path in shards(folder):
+                header, begin = read_header(path)
+                file = stack.enter_context(path.open("rb", buffering=0))
+                for name, found in header.items():
+                    if name in self._entries:
+                        raise TensorError(f"{folder} holds tensor {name!r} in two files. Make the model again.")
+                    shape, offset = tuple(found["shape"]), begin + found["data_offsets"][0]
+                    self._entries[name] = _Entry(file, found["dtype"], shape, offset)
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> ModelTensors:
         return self

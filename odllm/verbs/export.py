@@ -34,7 +34,7 @@ def export(
         str,
         typer.Option(
             help="Who computes them: model (in torch, a block at a time if it is large), graph (the bundle itself), "
-            "none, or auto: the model for fp32, else the graph unless its weights are beyond 2 GiB."
+            "none, or auto: the model for fp32, else the graph unless it takes more than 2 GiB."
         ),
     ] = "auto",
     threads: Threads = 1,
@@ -67,7 +67,7 @@ def export(
         manifest = export_bundle(model, load_dataset(dataset), out, options, overwrite=overwrite, progress=progress)
     if golden_by == "auto" and GOLDEN not in manifest.files:
         say(
-            "no golden lists: the graph's weights are beyond 2 GiB, or more than the free memory; "
+            "no golden lists: to open this bundle takes more than 2 GiB, or more than the free memory; "
             "--golden-by graph has them computed all the same"
         )
     if json:
