@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from odllm_export.bundle import (
     read_manifest,
 )
 from odllm_export.errors import BundleError, HistoryError
+from odllm_export.graph_contract import check_facts, check_inputs, empty_cache_shape
 
 if TYPE_CHECKING:
     from odllm_export.session import Session
@@ -48,8 +50,12 @@ _RUNTIME_ERRORS = (
     runtime_errors.NoSuchFile,
     runtime_errors.NotImplemented,
     runtime_errors.RuntimeException,
+    UnicodeDecodeError,
 )
-"""What the runtime raises for a graph that it cannot open; they have no common root but Exception."""
+"""What the runtime raises for a graph that it cannot open or run; they have no common root but Exception.
+
+The last where its message quotes a damaged name.
+"""
 
 
 class Engine(Protocol):
@@ -114,9 +120,8 @@ class Recommender:
         self.items = items
         self._inference: Engine | None = inference
         self._rows = {item["id"]: row for row, item in enumerate(items)}
-        layers, two, kv_heads, head_size = manifest.graph.kv_cache
         fixed: dict[str, NDArray[Any]] = {
-            "kv_cache": np.zeros((layers, two, kv_heads, 0, head_size), np.float32),
+            "kv_cache": np.zeros(empty_cache_shape(manifest), np.float32),
             "cached_tokens": np.zeros(1, np.int64),
             "return_cache": np.zeros(1, np.bool_),
             **catalog.arrays(),
@@ -245,9 +250,29 @@ class Recommender:
 
         Raises:
             HistoryError: the history is empty.
+            BundleError: the graph cannot be run, or what it computes are no numbers.
         """
         items, scores = self.run(history, blocked, ["items", "scores"], {})
-        return items.numpy(), scores.numpy()
+        return self.ranked(items, scores, blocked)
+
+    def ranked(
+        self, items: onnxruntime.OrtValue, scores: onnxruntime.OrtValue, blocked: NDArray[np.int64] | None
+    ) -> Ranked:
+        """Return the graph's results as arrays.
+
+        Raises:
+            BundleError: the list is shorter than it must be: scores that are no numbers do not rank.
+        """
+        live = int(self.catalog.live_items[0])
+        if blocked is not None:
+            live -= int(self.catalog.live_items[self.catalog.item_path[np.unique(blocked), -1]].sum())
+        rows, values = items.numpy(), scores.numpy()
+        if len(rows) < min(self.manifest.search.num_beams, live) or np.isnan(values).any():
+            raise BundleError(
+                f"bundle {self.manifest.name!r} computes scores that are no numbers: its weights are damaged. "
+                "Copy or export the bundle again."
+            )
+        return rows, values
 
     def run(
         self,
@@ -266,12 +291,19 @@ class Recommender:
 
         Raises:
             HistoryError: the history is empty.
+            BundleError: the graph cannot be run: it is damaged, or the memory is not enough.
         """
         if not len(history):
             raise HistoryError("the history is empty; a recommendation needs at least one item")
         blocked = np.zeros(0, np.int64) if blocked is None else blocked
         feed = self._fixed_feed | {"history": ort_value(history), "blocked": ort_value(blocked)} | cache
-        return self.inference.run_with_ort_values(outputs, feed)
+        try:
+            return self.inference.run_with_ort_values(outputs, feed)
+        except _RUNTIME_ERRORS as error:
+            raise BundleError(
+                f"the graph of bundle {self.manifest.name!r} cannot be run: {error}. "
+                "Copy the bundle again, or free some memory."
+            ) from error
 
 
 def ort_value(array: NDArray[Any]) -> onnxruntime.OrtValue:
@@ -293,6 +325,8 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
 def _check_runtime(needed: str, folder: Path) -> None:
     """Refuse a runtime that is too old, before it fails in the middle of the first call."""
     installed = onnxruntime.__version__
+    if re.fullmatch(r"\d+\.\d+(\.\d+)?", needed) is None:
+        raise BundleError(f"{folder} is damaged: its manifest asks for onnxruntime {needed!r}. Copy the bundle again.")
     if _version(installed) < _version(needed):
         raise BundleError(f"{folder} needs onnxruntime {needed} or later; {installed} is installed. Update it.")
 
@@ -308,6 +342,10 @@ def _open_engine(folder: Path, manifest: Manifest, catalog: Catalog, how: Option
             raise BundleError(f"{folder} holds no {ORT_GRAPH}; export it with --ort-format")
         graphs = [ORT_GRAPH]
     sessions = [_open_inference(folder / graph, manifest, how) for graph in graphs]
+    for session, graph in zip(sessions, graphs, strict=True):
+        if manifest.graph.fixed is None:
+            check_inputs(session, folder / graph)
+        check_facts(session, manifest, folder / graph)
     if manifest.graph.fixed is None:
         (engine,) = sessions
         return engine
@@ -325,6 +363,7 @@ def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntim
     if name not in onnxruntime.get_available_providers():
         raise BundleError(f"the installed onnxruntime has no {name}; it would silently run on the CPU instead")
     options = session_options(how.threads)
+    options.log_severity_level = 4  # what it would say of a damaged graph is in the error that it raises
     options.enable_cpu_mem_arena = how.arena
     if not (manifest.graph.prepack if how.prepack is None else how.prepack):
         options.add_session_config_entry("session.disable_prepacking", "1")
@@ -332,7 +371,8 @@ def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntim
         options.enable_profiling = True
         options.profile_file_prefix = f"{how.profile_prefix}_{graph.stem}"
     try:
-        return onnxruntime.InferenceSession(str(graph), sess_options=options, providers=[name])
+        # Without fallback: it would print on standard output and try the same once more.
+        return onnxruntime.InferenceSession(str(graph), sess_options=options, providers=[name], enable_fallback=0)
     except _RUNTIME_ERRORS as error:
         raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {graph}: {error}") from error
 
