@@ -29,7 +29,8 @@ def verify(
     json: Json = False,
 ) -> None:
     """Compare ranked lists and scores with the torch model; exit code 3 on any difference beyond ties."""
-    from odllm_export.runtime import Options, Recommender
+    from odllm_export.engine import Options
+    from odllm_export.runtime import Recommender
 
     if self_test == (model is not None):
         raise typer.BadParameter("say either --model MODEL or --self-test", param_hint="'--model' / '--self-test'")

@@ -7,7 +7,7 @@ import pytest
 from graph_tools import assert_same_lists, export, question
 
 from lcrec.catalog import build_catalog
-from odllm_export.runtime import session_options
+from odllm_export.engine import session_options
 
 
 def a_catalog(codes, sizes):
