@@ -24,7 +24,9 @@ def everything_is_large(monkeypatch):
     monkeypatch.setattr(golden_choice, "LARGE_BYTES", 0)
 
 
-@pytest.mark.parametrize("options", [{}, {"change": factor()}, {"tie_word_embeddings": False}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"change": factor()}, {"tie_word_embeddings": False}], ids=["tied", "factored", "untied"]
+)
 def test_a_model_that_runs_a_block_at_a_time_computes_the_same(make_model_folder, options):
     from compression.checkpoint import load_model
 
