@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from odllm_artifact import read_json, sha256_folder, write_json
+from odllm_artifact import read_json, sha256_file, sha256_folder, write_json
 
 VERBS = (
     "data",
@@ -118,8 +118,10 @@ def test_verify_says_how_many_lists_are_identical(odllm, bundle, demo_run, datas
 
 
 def test_verify_ends_with_three_and_the_first_difference(odllm, bundle, demo_run):
+    data = bundle / "recommend.onnx.data"
+    (np.fromfile(data, np.float32) * np.float32(1.1)).tofile(data)
     manifest = read_json(bundle / "manifest.json")
-    manifest["search"]["scoring"] = "vocab"  # the graph still scores over codes
+    manifest["files"][data.name]["sha256"] = sha256_file(data)  # another bundle, whole in itself
     write_json(bundle / "manifest.json", manifest)
     code, _, err = odllm("verify", bundle, "--model", demo_run / "models" / "compressed", "--histories", 3)
     assert code == 3
