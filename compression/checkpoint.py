@@ -121,23 +121,36 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = torch.float32) -> An
         UnsupportedModelError: the model is not of the LLaMA family.
         ArtifactError: a JSON file is damaged.
     """
-    config = _read_config(folder)
-    with torch.device("meta"):  # shapes without memory; every tensor comes from the files below
-        model = SUPPORTED_MODELS[config.model_type](config)
-        for name, rank in _read_ranks(folder, projection_names(model)).items():
-            _factor(model, name, rank, folder)
+    model = empty_model(folder)
+    config = model.config
     tensors = _read_tensors(folder, dtype)
     _untie(tensors, config.tie_word_embeddings, folder)
     _check_tensors(model, tensors, folder)
     model.load_state_dict(tensors, strict=False, assign=True)
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
-    # The position tables are no part of a checkpoint and still on `meta`: the configuration makes them.
-    model.model.rotary_emb = type(model.model.rotary_emb)(config)
     model.config.dtype = model.dtype
     if (folder / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(folder)
     return model.eval()
+
+
+def empty_model(folder: Path) -> Any:
+    """Return the model of a folder, dense or low-rank, whose parameters have shapes but no values (device `meta`).
+
+    Raises:
+        CheckpointError: config.json is missing, or the ranks are not those of such a model.
+        UnsupportedModelError: the model is not of the LLaMA family.
+        ArtifactError: a JSON file is damaged.
+    """
+    config = _read_config(folder)
+    with torch.device("meta"):
+        model = SUPPORTED_MODELS[config.model_type](config)
+        for name, rank in _read_ranks(folder, projection_names(model)).items():
+            _factor(model, name, rank, folder)
+    # The position tables are no part of a checkpoint: the configuration makes them.
+    model.model.rotary_emb = type(model.model.rotary_emb)(config)
+    return model
 
 
 def _read_config(folder: Path) -> Any:

@@ -30,7 +30,7 @@ from mobile_bench.validity import judge
 from mobile_bench.worker_process import WorkerProcess
 from odllm_artifact import Progress, sha256_file, silent
 from odllm_export.bundle import MANIFEST, Manifest, bundle_bytes, check_files, read_manifest
-from odllm_export.runtime import PROVIDERS
+from odllm_export.engine import PROVIDERS
 
 _PASS_ESTIMATE_S = 2.0
 

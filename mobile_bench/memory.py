@@ -32,9 +32,24 @@ def resident_memory() -> Resident:
         fields = _status_fields()
     except OSError:
         return Resident(psutil.Process().memory_info().rss, None, None)
+    return _resident(fields)
+
+
+def resident_memory_of(process: int) -> tuple[Resident, int] | None:
+    """Return another process's resident memory now and the most that it ever was; None once it has ended.
+
+    Linux only.
+    """
+    try:
+        fields = _status_fields(Path(f"/proc/{process}/status"))
+        return _resident(fields), fields["VmHWM"]
+    except (OSError, KeyError):  # a process that ended but was not waited for has no memory
+        return None
+
+
+def _resident(fields: dict[str, int]) -> Resident:
     # Shared memory is written to swap, not dropped: it counts as the process's own.
-    anonymous = fields["RssAnon"] + fields["RssShmem"]
-    return Resident(fields["VmRSS"], anonymous, fields["RssFile"])
+    return Resident(fields["VmRSS"], fields["RssAnon"] + fields["RssShmem"], fields["RssFile"])
 
 
 def peak_resident_bytes() -> int:
@@ -80,10 +95,10 @@ class MemorySampler:
         self.file_backed_peak = max(self.file_backed_peak or 0, now.file_backed)
 
 
-def _status_fields() -> dict[str, int]:
+def _status_fields(path: Path = _STATUS) -> dict[str, int]:
     """Return the byte counts of `/proc/self/status` by name."""
     fields = {}
-    for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+    for line in path.read_text(encoding="ascii", errors="replace").splitlines():
         name, _, value = line.partition(":")
         if value.endswith(" kB"):
             fields[name] = int(value[:-3]) * 1024

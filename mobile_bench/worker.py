@@ -26,7 +26,8 @@ from mobile_bench.page_cache import drop_page_cache
 from mobile_bench.placement import check_placement, nodes_per_provider
 from odllm_artifact import OdllmError
 from odllm_export.bundle import read_manifest
-from odllm_export.runtime import PROVIDERS, Options, Recommender
+from odllm_export.engine import PROVIDERS, Options
+from odllm_export.runtime import Recommender
 
 
 class Callee(Protocol):

@@ -15,8 +15,8 @@ from odllm_artifact import OdllmError
 _INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended."""
 
-_NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
-"""What the machine refuses, not what we did wrong: a full or read-only disk, a missing right."""
+_NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
+"""What the machine refuses, not what we did wrong: a disk that is full, read-only or limits files, a missing right."""
 
 
 def build_app() -> typer.Typer:
@@ -87,6 +87,9 @@ def main() -> None:
             raise
         where = f": {error.filename}" if error.filename else ""
         _complain(f"{error.strerror}{where}. Make room there, or choose another folder.")
+        sys.exit(2)
+    except MemoryError as error:
+        _complain(f"the memory is not enough: {error}. Close other programs, or take a smaller model.")
         sys.exit(2)
 
 

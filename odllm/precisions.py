@@ -18,13 +18,14 @@ from lcrec.metrics import bootstrap_interval, hit_rate, ndcg
 from odllm.evaluation import bundle_ranker, split_users
 from odllm_artifact import Progress, silent
 from odllm_export.bundle import WEIGHTS, Manifest, bundle_bytes
+from odllm_export.engine import Options
 from odllm_export.export import ExportOptions, export_bundle
 from odllm_export.export_steps import check_precision
 from odllm_export.golden import Case, sample_histories
 from odllm_export.list_difference import overlap
 from odllm_export.oracle import model_results
 from odllm_export.precision import DEVICE_PROFILES, find_precision
-from odllm_export.runtime import Options, Recommender
+from odllm_export.runtime import Recommender
 
 DEFAULT_NAMES = ("fp32", "fp16", "int8-dynamic", "int8-block32", "int4-block32", "int4-block128")
 """Of the forms `loop` and `unrolled`: one of each kind, and for 4 bits the finest and the coarsest scales."""

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from lcrec.dataset import Dataset
+from odllm_export.engine import session_options
 from odllm_export.graph.builder import WeightFile, value_info
 from odllm_export.graph.qdq import Range, Ranges
-from odllm_export.runtime import session_options
 from odllm_export.steps import StepsEngine
 
 _OUTPUT = "ranges"

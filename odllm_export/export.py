@@ -22,19 +22,20 @@ from odllm_export.errors import ExportError
 from odllm_export.export_steps import StepsExport, check_precision
 from odllm_export.families.decoder import Decoder
 from odllm_export.families.registry import read_decoder
-from odllm_export.golden import MIN_OVERLAP, bundle_lists, golden_file, sample_histories
+from odllm_export.golden import sample_histories
+from odllm_export.golden_choice import GoldenBy, check_golden, golden_lists
 from odllm_export.graph import decomposed
-from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
+from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile, save_model
 from odllm_export.graph.passes import Search
 from odllm_export.graph.recommender import build_recommender
 from odllm_export.graph.weights import Vocabulary
+from odllm_export.graph_contract import KEY, shared_facts
 from odllm_export.memory_estimate import estimate_memory
 from odllm_export.model_card import model_card
-from odllm_export.oracle import model_results
 from odllm_export.ort_format import add_ort_format
 from odllm_export.precision import Precision, find_precision
 from odllm_export.simplify import simplify_bundle
-from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count
+from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count, read_ranks
 
 Form = Literal["loop", "unrolled", "steps"]
 
@@ -58,6 +59,7 @@ class ExportOptions:
         calibration: histories of the training part that set the ranges of `int8-qdq` and `int8-qdq16`.
         simplify: run onnxsim on the graph, and require the same lists afterwards.
         ort_format: write the graph in ONNX Runtime's own format too, and the operators that it needs.
+        golden_by: who computes those lists (`golden_choice.golden_lists`).
     """
 
     num_beams: int = 20
@@ -72,6 +74,7 @@ class ExportOptions:
     calibration: int = 64
     simplify: bool = False
     ort_format: bool = False
+    golden_by: GoldenBy = "auto"
 
     def search(self, levels: int) -> Search:
         """Return how the graph searches a catalogue of `levels`."""
@@ -113,8 +116,11 @@ def export_bundle(
     search_facts = bundle.SearchFacts(search.num_beams, options.top_k, "trie", search.scoring, search.ahead)
     facts = _graph_facts(card.prompt, decoder, options)
     with write_folder(out, overwrite=overwrite) as folder:
+        with ModelTensors(model_folder) as tensors:
+            ranks = read_ranks(model_folder, tensors)
         if facts.fixed is None:
-            _write_graph(model_folder, folder, card.prompt, decoder, search, options)
+            graph = _build_graph(model_folder, folder, card.prompt, decoder, search, options)
+            save_model(graph, folder / bundle.GRAPH, {KEY: shared_facts(card.prompt, search_facts, facts)})
         else:
             steps = StepsExport(model_folder, decoder, card.prompt, search_facts, facts, facts.fixed)
             steps.write(folder, precision, dataset, catalog, options.calibration)
@@ -122,23 +128,21 @@ def export_bundle(
         write_catalog(catalog, folder / bundle.CATALOG)
         _write_items(dataset, folder / bundle.ITEMS)
         progress(2, 4, "catalogue written")
-        manifest = _manifest(model_folder, folder, dataset, catalog, card, decoder, precision, search_facts, facts)
+        manifest = _manifest(
+            model_folder, folder, dataset, catalog, card, decoder, ranks, precision, search_facts, facts
+        )
         bundle.write_manifest(manifest, folder)
-        histories = sample_histories(dataset, options.golden)
         if options.simplify:
-            simplify_bundle(folder, manifest, histories)
+            simplify_bundle(folder, manifest, sample_histories(dataset, options.golden))
         if options.ort_format:
             add_ort_format(folder, manifest)
             bundle.write_manifest(manifest, folder)
-        if precision.exact:
-            results = model_results(model_folder, manifest, catalog, histories)
-            golden = golden_file("model", dataset.item_ids, histories, [(r.rows, r.scores) for r in results])
-        else:
-            lists = bundle_lists(folder, histories)
-            golden = golden_file("graph", dataset.item_ids, histories, lists, min_overlap=MIN_OVERLAP)
-        write_json(folder / bundle.GOLDEN, golden)
-        progress(3, 4, "golden lists computed")
-        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN]))
+        by, count = options.golden_by, options.golden
+        golden = golden_lists(by, count, model_folder, folder, manifest, catalog, dataset)
+        if golden is not None:
+            write_json(folder / bundle.GOLDEN, golden)
+            manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN]))
+        progress(3, 4, "golden lists computed" if golden else "no golden lists")
         text = model_card(manifest, card, _evaluation(model_folder), estimate_memory(manifest, catalog))
         (folder / bundle.MODEL_CARD).write_text(text)
         manifest.files.update(bundle.file_facts(folder, [bundle.MODEL_CARD]))
@@ -158,14 +162,20 @@ def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, options: ExportOp
             f"the last code token is {prompt.first_code_token + prompt.code_rows - 1}, "
             f"but the model's vocabulary has {decoder.vocabulary} tokens"
         )
+    words = (prompt.first_code_token, *prompt.prefix_ids, *prompt.separator_ids, *prompt.suffix_ids)
+    outside = [token for token in words if not 0 <= token < decoder.vocabulary]
+    if outside:
+        raise ExportError(
+            f"the prompt's token {outside[0]} is outside the model's vocabulary of {decoder.vocabulary} tokens; "
+            "take the recommender.json that belongs to the model"
+        )
     if not 1 <= options.top_k <= options.num_beams:
         raise ExportError(
             f"top_k is {options.top_k} and num_beams {options.num_beams}; 1 ≤ top_k ≤ num_beams is needed"
         )
     if options.scoring not in ("vocab", "codes"):
         raise ExportError(f"scoring {options.scoring!r} is not one of vocab, codes")
-    if options.golden < 1:
-        raise ExportError(f"golden is {options.golden}; a bundle carries at least one history to test itself with")
+    check_golden(options.golden_by, options.golden, options.precision)
     if options.form not in bundle.FORM_FILES:
         raise ExportError(f"form {options.form!r} is not one of {', '.join(bundle.FORM_FILES)}")
     check_precision(options.form, find_precision(options.precision))
@@ -177,11 +187,11 @@ def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, options: ExportOp
         raise ExportError(f"ahead is {options.ahead}; 0 feeds every level by itself, more saves passes")
 
 
-def _write_graph(
+def _build_graph(
     model_folder: Path, folder: Path, prompt: Prompt, decoder: Decoder, search: Search, options: ExportOptions
-) -> None:
+) -> onnx.ModelProto:
     with ModelTensors(model_folder) as tensors, WeightFile(folder / bundle.WEIGHTS) as weights:
-        graph = build_recommender(
+        return build_recommender(
             decoder,
             tensors,
             prompt,
@@ -191,7 +201,6 @@ def _write_graph(
             prefix_cache=options.prefix_cache,
             form="loop" if options.form == "loop" else "unrolled",
         )
-    onnx.save(graph, folder / bundle.GRAPH)
 
 
 def _graph_facts(prompt: Prompt, decoder: Decoder, options: ExportOptions) -> bundle.GraphFacts:
@@ -224,12 +233,11 @@ def _manifest(
     catalog: Catalog,
     card: RecommenderCard,
     decoder: Decoder,
+    ranks: dict[str, int],
     precision: Precision,
     search: bundle.SearchFacts,
     graph: bundle.GraphFacts,
 ) -> bundle.Manifest:
-    ranks_file = model_folder / "low_rank.json"
-    ranks = read_json(ranks_file)["ranks"] if ranks_file.is_file() else {}
     names = [*bundle.FORM_FILES[graph.form], bundle.CATALOG, bundle.ITEMS]
     prompt = card.prompt
     manifest = bundle.Manifest(

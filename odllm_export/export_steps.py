@@ -16,11 +16,12 @@ from odllm_export import bundle
 from odllm_export.calibration import collect_ranges, training_histories
 from odllm_export.errors import ExportError
 from odllm_export.families.decoder import Decoder
-from odllm_export.graph.builder import WeightFile
+from odllm_export.graph.builder import WeightFile, save_model
 from odllm_export.graph.decomposed import Sizes, build_steps
 from odllm_export.graph.qdq import Qdq
 from odllm_export.graph.storage import Storage, storage_for
 from odllm_export.graph.weights import Vocabulary
+from odllm_export.graph_contract import KEY, shared_facts
 from odllm_export.precision import PRECISIONS, Precision
 from odllm_export.steps import StepsEngine
 from odllm_export.tensors import ModelTensors
@@ -78,8 +79,9 @@ class StepsExport:
             build = self._builder(storage_for(precision))
         with WeightFile(folder / bundle.WEIGHTS) as weights:
             prefill, step = build(weights)
-        onnx.save(prefill, folder / bundle.PREFILL)
-        onnx.save(step, folder / bundle.STEP)
+        facts = {KEY: shared_facts(self.prompt, self.search, self.graph)}
+        save_model(prefill, folder / bundle.PREFILL, facts)
+        save_model(step, folder / bundle.STEP, facts)
 
     def _builder(self, storage: Storage) -> Callable[[WeightFile], tuple[onnx.ModelProto, onnx.ModelProto]]:
         def build(weights: WeightFile) -> tuple[onnx.ModelProto, onnx.ModelProto]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from odllm_artifact import read_json
 from odllm_export.bundle import GOLDEN
-from odllm_export.errors import BundleError, HistoryError
+from odllm_export.errors import BundleError, HistoryError, VerificationError
 from odllm_export.golden import Case, golden_file
 from odllm_export.list_difference import list_difference, overlap
 from odllm_export.runtime import Recommender
@@ -60,6 +60,29 @@ def read_golden(folder: Path) -> Golden:
     return golden
 
 
+def self_test(recommender: Recommender, folder: Path) -> int:
+    """Ask an opened bundle its golden questions and return how many lists came back; no model and no torch needed.
+
+    Args:
+        recommender: the opened bundle.
+        folder: where it lies.
+
+    Raises:
+        BundleError: it has no golden lists, they are damaged, or they do not fit it.
+        VerificationError: a list or its scores differ beyond ties.
+    """
+    if GOLDEN not in recommender.manifest.files:
+        raise BundleError(f"{folder} has no {GOLDEN} to test itself with; verify it against its model with --model")
+    golden = read_golden(folder)
+    what = golden_difference(recommender, golden)
+    if what:
+        raise VerificationError(
+            f"{folder} does not give its golden lists on this machine: {what}. Its weights are not those that were "
+            "exported, or this runtime computes otherwise; copy or export the bundle again, or try another onnxruntime."
+        )
+    return len(golden.cases)
+
+
 def golden_difference(recommender: Recommender, golden: Golden) -> str | None:
     """Say how the first list that differs from the golden one beyond ties does so, or None.
 
@@ -80,6 +103,11 @@ def golden_difference(recommender: Recommender, golden: Golden) -> str | None:
         if golden.min_overlap < 1:
             shared.append(overlap(rows, expected))
             continue
+        if len(case.items) != len(case.scores):
+            raise BundleError(
+                f"golden case {number} has {len(case.items)} items and {len(case.scores)} scores. "
+                "Export the bundle again."
+            )
         expected_scores = np.array(case.scores, dtype=np.float32)
         what = list_difference(rows, scores, expected, expected_scores, tolerance=golden.score_tolerance)
         if what:

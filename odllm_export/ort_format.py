@@ -9,9 +9,9 @@ from pathlib import Path
 import onnxruntime
 
 from odllm_export.bundle import GRAPH, ORT_GRAPH, REQUIRED_OPERATORS, WEIGHTS, Manifest, file_facts
+from odllm_export.engine import session_options
 from odllm_export.errors import ExportError
 from odllm_export.precision import find_precision
-from odllm_export.runtime import session_options
 
 _LARGEST_BYTES = 2**31 - 1
 """A flatbuffer's offsets are 32 bits with a sign."""

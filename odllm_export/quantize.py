@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
+
+_PIECE_ENTRIES = 1 << 22
+"""Matrices are rounded a few columns at a time: each step of the arithmetic makes a copy, and they are large."""
 
 
 def round_columns(matrix: Float) -> tuple[NDArray[np.int8], Float]:
@@ -19,9 +23,13 @@ def round_columns(matrix: Float) -> tuple[NDArray[np.int8], Float]:
     Returns:
         `[in, out]` int8 and `[out]` float32.
     """
-    scale = np.abs(matrix).max(axis=0, initial=0.0) / np.float32(127)
-    scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    return np.round(matrix / scale).astype(np.int8), scale
+    rounded, scales = np.empty(matrix.shape, np.int8), np.empty(matrix.shape[1], np.float32)
+    for columns in _pieces(matrix):
+        piece = matrix[:, columns]
+        scale = np.abs(piece).max(axis=0, initial=0.0) / np.float32(127)
+        scales[columns] = np.where(scale > 0, scale, 1)
+        rounded[:, columns] = np.round(piece / scales[columns])
+    return rounded, scales
 
 
 def round_blocks(matrix: Float, bits: int, block: int) -> tuple[NDArray[np.uint8], Float]:
@@ -40,9 +48,17 @@ def round_blocks(matrix: Float, bits: int, block: int) -> tuple[NDArray[np.uint8
     """
     inputs, outputs = matrix.shape
     blocks = -(-inputs // block)
-    padded = np.zeros((outputs, blocks * block), np.float32)
-    padded[:, :inputs] = matrix.T
-    grouped = padded.reshape(outputs, blocks, block)
+    rounded = np.empty((outputs, blocks, block * bits // 8), np.uint8)
+    scales = np.empty((outputs, blocks), np.float32)
+    for columns in _pieces(matrix):
+        padded = np.zeros((columns.stop - columns.start, blocks * block), np.float32)
+        padded[:, :inputs] = matrix[:, columns].T
+        rounded[columns], scales[columns] = _round_rows(padded.reshape(-1, blocks, block), bits)
+    return rounded, scales
+
+
+def _round_rows(grouped: Float, bits: int) -> tuple[NDArray[np.uint8], Float]:
+    """Return `[out, blocks, block · bits / 8]` and scales `[out, blocks]` of `[out, blocks, block]`."""
     zero, top = 1 << (bits - 1), (1 << bits) - 1
     largest = np.take_along_axis(grouped, np.abs(grouped).argmax(axis=2)[..., None], axis=2)
     scale = largest / np.float32(-zero) if bits == 4 else np.abs(largest) / np.float32(zero - 1)
@@ -50,7 +66,14 @@ def round_blocks(matrix: Float, bits: int, block: int) -> tuple[NDArray[np.uint8
     rounded: NDArray[np.uint8] = np.clip(np.round(grouped / scale) + zero, 0, top).astype(np.uint8)
     if bits == 4:
         rounded = np.bitwise_or(rounded[:, :, 0::2], np.left_shift(rounded[:, :, 1::2], np.uint8(4)))
-    return rounded, np.ascontiguousarray(scale[:, :, 0])
+    return rounded, scale[:, :, 0]
+
+
+def _pieces(matrix: Float) -> Iterator[slice]:
+    """Yield the columns of a matrix, a few at a time."""
+    inputs, outputs = matrix.shape
+    width = max(1, _PIECE_ENTRIES // max(1, inputs))
+    return (slice(start, min(start + width, outputs)) for start in range(0, outputs, width))
 
 
 def balance(input_factor: Float, output_factor: Float) -> tuple[Float, Float]:

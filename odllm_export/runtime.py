@@ -3,91 +3,37 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import onnxruntime
 import psutil
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from lcrec.catalog import Catalog, hash_item_ids, read_catalog
 from odllm_export.bundle import (
     CATALOG,
-    FORM_FILES,
-    ORT_GRAPH,
     ItemRow,
     Manifest,
     check_files,
     read_items,
     read_manifest,
 )
+from odllm_export.engine import RUNTIME_ERRORS, Engine, Options, check_runtime, open_engine
 from odllm_export.errors import BundleError, HistoryError
+from odllm_export.graph_contract import empty_cache_shape
 
 if TYPE_CHECKING:
     from odllm_export.session import Session
-
-PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider"}
-"""Execution providers by the name that the command line uses."""
 
 _COMPARABLE = 50_000
 
 Ranked = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Item rows and their scores, best first."""
-
-_RUNTIME_ERRORS = (
-    runtime_errors.Fail,
-    runtime_errors.InvalidArgument,
-    runtime_errors.InvalidGraph,
-    runtime_errors.InvalidProtobuf,
-    runtime_errors.NoSuchFile,
-    runtime_errors.NotImplemented,
-    runtime_errors.RuntimeException,
-)
-"""What the runtime raises for a graph that it cannot open; they have no common root but Exception."""
-
-
-class Engine(Protocol):
-    """What runs a call: the runtime's session of a whole recommender's graph, or what behaves like one."""
-
-    def run_with_ort_values(
-        self, outputs: Sequence[str], feed: Mapping[str, onnxruntime.OrtValue]
-    ) -> list[onnxruntime.OrtValue]:
-        """Return the named outputs."""
-
-    def get_session_options(self) -> onnxruntime.SessionOptions:
-        """Return what the graph was opened with."""
-
-    def end_profiling(self) -> str:
-        """End the profile and return its path."""
-
-
-class Options(msgspec.Struct, frozen=True):
-    """How a bundle is opened.
-
-    Attributes:
-        provider: a key of `PROVIDERS`.
-        threads: of the runtime's intra-op pool; they never spin while they wait.
-        prepack: repack the weights at load: calls are faster, and the weights are in memory twice while it loads and
-            no longer shared with the file. None: as the manifest says. False leaves them memory-mapped.
-        arena: keep freed activations for the next call.
-        check_memory: refuse a bundle that is larger than the memory that is free.
-        profile_prefix: where the runtime writes its profile; none if empty.
-        ort_format: open `recommend.ort`, which holds the weights inside, instead of the ONNX graph.
-    """
-
-    provider: str = "cpu"
-    threads: int = 1
-    prepack: bool | None = None
-    arena: bool = True
-    check_memory: bool = True
-    profile_prefix: str = ""
-    ort_format: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,9 +60,8 @@ class Recommender:
         self.items = items
         self._inference: Engine | None = inference
         self._rows = {item["id"]: row for row, item in enumerate(items)}
-        layers, two, kv_heads, head_size = manifest.graph.kv_cache
         fixed: dict[str, NDArray[Any]] = {
-            "kv_cache": np.zeros((layers, two, kv_heads, 0, head_size), np.float32),
+            "kv_cache": np.zeros(empty_cache_shape(manifest), np.float32),
             "cached_tokens": np.zeros(1, np.int64),
             "return_cache": np.zeros(1, np.bool_),
             **catalog.arrays(),
@@ -137,7 +82,7 @@ class Recommender:
         """
         options = options or Options()
         manifest = read_manifest(folder)
-        _check_runtime(manifest.graph.onnxruntime, folder)
+        check_runtime(manifest.graph.onnxruntime, folder)
         check_files(folder, manifest)
         free = psutil.virtual_memory().available
         if options.check_memory and manifest.expected_peak_memory_bytes > free:
@@ -146,7 +91,7 @@ class Recommender:
                 f"{free >> 20} MiB are free. Close other programs, or export with a smaller keep ratio or precision."
             )
         catalog, items = read_catalog_and_items(folder, manifest)
-        return cls(manifest, catalog, items, _open_engine(folder, manifest, catalog, options))
+        return cls(manifest, catalog, items, open_engine(folder, manifest, catalog, options))
 
     def __enter__(self) -> Recommender:
         return self
@@ -245,9 +190,29 @@ class Recommender:
 
         Raises:
             HistoryError: the history is empty.
+            BundleError: the graph cannot be run, or what it computes are no numbers.
         """
         items, scores = self.run(history, blocked, ["items", "scores"], {})
-        return items.numpy(), scores.numpy()
+        return self.ranked(items, scores, blocked)
+
+    def ranked(
+        self, items: onnxruntime.OrtValue, scores: onnxruntime.OrtValue, blocked: NDArray[np.int64] | None
+    ) -> Ranked:
+        """Return the graph's results as arrays.
+
+        Raises:
+            BundleError: the list is shorter than it must be: scores that are no numbers do not rank.
+        """
+        live = int(self.catalog.live_items[0])
+        if blocked is not None:
+            live -= int(self.catalog.live_items[self.catalog.item_path[np.unique(blocked), -1]].sum())
+        rows, values = items.numpy(), scores.numpy()
+        if len(rows) < min(self.manifest.search.num_beams, live) or np.isnan(values).any():
+            raise BundleError(
+                f"bundle {self.manifest.name!r} computes scores that are no numbers: its weights are damaged. "
+                "Copy or export the bundle again."
+            )
+        return rows, values
 
     def run(
         self,
@@ -266,75 +231,24 @@ class Recommender:
 
         Raises:
             HistoryError: the history is empty.
+            BundleError: the graph cannot be run: it is damaged, or the memory is not enough.
         """
         if not len(history):
             raise HistoryError("the history is empty; a recommendation needs at least one item")
         blocked = np.zeros(0, np.int64) if blocked is None else blocked
         feed = self._fixed_feed | {"history": ort_value(history), "blocked": ort_value(blocked)} | cache
-        return self.inference.run_with_ort_values(outputs, feed)
+        try:
+            return self.inference.run_with_ort_values(outputs, feed)
+        except RUNTIME_ERRORS as error:
+            raise BundleError(
+                f"the graph of bundle {self.manifest.name!r} cannot be run: {error}. "
+                "Copy the bundle again, or free some memory."
+            ) from error
 
 
 def ort_value(array: NDArray[Any]) -> onnxruntime.OrtValue:
     """Return an array as the runtime's value, without copying it."""
     return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
-
-
-def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Return the options that a phone wants: a fixed number of threads that do not spin while they wait."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Where a processor has no exact product of uint8 and int8, sums in between overflow; this asks for exact ones.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    return options
-
-
-def _check_runtime(needed: str, folder: Path) -> None:
-    """Refuse a runtime that is too old, before it fails in the middle of the first call."""
-    installed = onnxruntime.__version__
-    if _version(installed) < _version(needed):
-        raise BundleError(f"{folder} needs onnxruntime {needed} or later; {installed} is installed. Update it.")
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".")[:2])
-
-
-def _open_engine(folder: Path, manifest: Manifest, catalog: Catalog, how: Options) -> Engine:
-    *graphs, _ = FORM_FILES[manifest.graph.form]
-    if how.ort_format:
-        if ORT_GRAPH not in manifest.files:
-            raise BundleError(f"{folder} holds no {ORT_GRAPH}; export it with --ort-format")
-        graphs = [ORT_GRAPH]
-    sessions = [_open_inference(folder / graph, manifest, how) for graph in graphs]
-    if manifest.graph.fixed is None:
-        (engine,) = sessions
-        return engine
-    from odllm_export.steps import StepsEngine
-
-    prefill, step = sessions
-    facts = manifest.prompt, manifest.search, manifest.graph, manifest.graph.fixed
-    return StepsEngine(*facts, catalog, (prefill, step))
-
-
-def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntime.InferenceSession:
-    if how.provider not in PROVIDERS:
-        raise BundleError(f"provider {how.provider!r} is not one of {', '.join(PROVIDERS)}")
-    name = PROVIDERS[how.provider]
-    if name not in onnxruntime.get_available_providers():
-        raise BundleError(f"the installed onnxruntime has no {name}; it would silently run on the CPU instead")
-    options = session_options(how.threads)
-    options.enable_cpu_mem_arena = how.arena
-    if not (manifest.graph.prepack if how.prepack is None else how.prepack):
-        options.add_session_config_entry("session.disable_prepacking", "1")
-    if how.profile_prefix:
-        options.enable_profiling = True
-        options.profile_file_prefix = f"{how.profile_prefix}_{graph.stem}"
-    try:
-        return onnxruntime.InferenceSession(str(graph), sess_options=options, providers=[name])
-    except _RUNTIME_ERRORS as error:
-        raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {graph}: {error}") from error
 
 
 def read_catalog_and_items(folder: Path, manifest: Manifest) -> tuple[Catalog, list[ItemRow]]:

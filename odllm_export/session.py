@@ -61,7 +61,7 @@ class Session:
             outputs = ["items", "scores", "next_kv_cache"]
             items, scores, self._cache = self._recommender.run(history, blocked, outputs, cache)
             self._window, self.reused_tokens = window, cached
-        return items.numpy(), scores.numpy()
+        return self._recommender.ranked(items, scores, blocked)
 
 
 def _common_length(left: Sequence[int], right: Sequence[int]) -> int:

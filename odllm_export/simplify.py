@@ -71,6 +71,8 @@ def simplify_graph(model: onnx.ModelProto) -> onnx.ModelProto:
         simplified, _ = onnxsim.simplify(opaque, include_subgraph=True)
     except (RuntimeError, ValueError, TypeError, ValidationError, InferenceError) as error:
         raise ExportError(f"onnxsim cannot treat this graph: {error}. Export without --simplify.") from error
+    del simplified.metadata_props[:]
+    simplified.metadata_props.extend(model.metadata_props)
     names = {tensor.name for tensor in external}
     _keep(simplified.graph.input, lambda value: value.name not in names)
     simplified.graph.initializer.extend(external)

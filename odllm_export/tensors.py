@@ -3,39 +3,66 @@
 An exporter that overlooks a tensor writes a graph that computes something else, and nobody notices: elsewhere
 factored checkpoints have been exported with randomly initialised projections and exit code 0. Here a missing or
 left-over tensor stops the export, and so does one that is not finite.
+
+Files are read, not mapped: the pages of a mapped checkpoint count as this process's memory until all of it is there.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from odllm_artifact import read_json, sha256_file
 from odllm_export.errors import TensorError
 
+_STORED: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+}
+"""How the formats that models are stored in are read; numpy has no bfloat16, the upper half of a float32."""
+
+_PIECE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Where a tensor lies: its file, format, shape, and place in the file in bytes."""
+
+    file: FileIO
+    format: str
+    shape: tuple[int, ...]
+    offset: int
+
 
 class ModelTensors:
-    """Float32 views of a checkpoint's tensors; a context manager, because the files are mapped."""
+    """A checkpoint's tensors as float32; a context manager, because the files stay open."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._stack = ExitStack()
-        self._file_of: dict[str, Any] = {}
+        self._entries: dict[str, _Entry] = {}
         self._taken: set[str] = set()
-        for path in shards(folder):
-            try:
-                file = self._stack.enter_context(safe_open(path, framework="pt"))
-            except (SafetensorError, OSError) as error:
-                raise TensorError(f"cannot read {path}: {error}. The file may be truncated; copy it again.") from error
-            self._file_of.update(dict.fromkeys(file.keys(), file))
+        with ExitStack() as stack:
+            for path in shards(folder):
+                header, begin = read_header(path)
+                file = stack.enter_context(path.open("rb", buffering=0))
+                for name, found in header.items():
+                    if name in self._entries:
+                        raise TensorError(f"{folder} holds tensor {name!r} in two files. Make the model again.")
+                    shape, offset = tuple(found["shape"]), begin + found["data_offsets"][0]
+                    self._entries[name] = _Entry(file, found["dtype"], shape, offset)
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> ModelTensors:
         return self
@@ -46,7 +73,7 @@ class ModelTensors:
         self._stack.close()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._file_of
+        return name in self._entries
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a tensor's shape without reading it.
@@ -54,24 +81,60 @@ class ModelTensors:
         Raises:
             TensorError: there is no such tensor.
         """
-        if name not in self._file_of:
+        if name not in self._entries:
             raise TensorError(f"{self.folder} has no tensor {name!r}, which the graph needs")
-        return tuple(self._file_of[name].get_slice(name).get_shape())
+        return self._entries[name].shape
 
-    def take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Read a tensor as float32 and mark it used.
+    def take(self, name: str, shape: tuple[int, ...], *, rows: Sequence[int] = ()) -> NDArray[np.float32]:
+        """Read a tensor as float32 and mark it used. Beside the result, only a piece of it is in memory.
+
+        Args:
+            name: of the tensor.
+            shape: that it must have.
+            rows: the rows to return, in this order; all if none are named. All are checked.
 
         Raises:
-            TensorError: missing, of another shape, or with entries that are not finite.
+            TensorError: missing, of another shape, in a format that is not read, or with entries that are not finite.
         """
         found = self.shape(name)
         if found != shape:
             raise TensorError(f"tensor {name!r} of {self.folder} has shape {list(found)}, expected {list(shape)}")
-        value: NDArray[np.float32] = self._file_of[name].get_tensor(name).to(torch.float32).numpy()
-        if not np.isfinite(value).all():
-            raise TensorError(f"tensor {name!r} of {self.folder} has entries that are not finite")
+        wanted = np.asarray(rows, np.int64)
+        if len(wanted) and not 0 <= wanted.min() <= wanted.max() < shape[0]:
+            raise TensorError(f"tensor {name!r} of {self.folder} has {shape[0]} rows; row {wanted.max()} was asked for")
+        value = np.empty((len(wanted), *shape[1:]) if len(wanted) else shape, np.float32)
+        for start, piece in self._pieces(name):
+            if not np.isfinite(piece).all():
+                raise TensorError(f"tensor {name!r} of {self.folder} has entries that are not finite")
+            if len(wanted):
+                here = (wanted >= start) & (wanted < start + len(piece))
+                value[here] = piece[wanted[here] - start]
+            else:
+                value[start : start + len(piece)] = piece
         self._taken.add(name)
         return value
+
+    def _pieces(self, name: str) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield a tensor's rows a few at a time, with the number of the first."""
+        entry = self._entries[name]
+        if entry.format not in _STORED:
+            raise TensorError(
+                f"tensor {name!r} of {self.folder} is stored as {entry.format}; {', '.join(_STORED)} are read. "
+                "Save the model in one of them."
+            )
+        stored = _STORED[entry.format]
+        row_items = int(np.prod(entry.shape[1:]))
+        at_once = max(1, _PIECE_BYTES // max(1, 4 * row_items))
+        try:
+            entry.file.seek(entry.offset)
+            for start in range(0, entry.shape[0], at_once):
+                rows = min(at_once, entry.shape[0] - start)
+                raw = np.fromfile(entry.file, stored, rows * row_items)
+                yield start, _to_float32(raw, entry.format).reshape(rows, *entry.shape[1:])
+        except (OSError, ValueError) as error:  # fewer items than asked for do not take the shape
+            raise TensorError(
+                f"cannot read tensor {name!r} of {self.folder}: {error}. Copy the model again."
+            ) from error
 
     def check_all_taken(self, *, may_remain: frozenset[str] = frozenset()) -> None:
         """Check that nothing of the model was left out of the graph.
@@ -79,7 +142,7 @@ class ModelTensors:
         Raises:
             TensorError: tensors are left over; the message names them.
         """
-        left = sorted(set(self._file_of) - self._taken - may_remain)
+        left = sorted(set(self._entries) - self._taken - may_remain)
         if left:
             raise TensorError(
                 f"{len(left)} tensors of {self.folder} have no place in the graph: {', '.join(left[:4])}"
@@ -104,12 +167,49 @@ def shards(folder: Path) -> list[Path]:
 
 def parameter_count(folder: Path) -> int:
     """Return the number of stored parameters, tied tensors counted once."""
-    total = 0
-    for path in shards(folder):
+    headers = [read_header(path)[0] for path in shards(folder)]
+    return sum(int(np.prod(entry["shape"])) for header in headers for entry in header.values())
+
+
+def read_ranks(folder: Path, tensors: ModelTensors) -> dict[str, int]:
+    """Return the rank of each factored projection by its module name, as `low_rank.json` has it; none if dense.
+
+    Raises:
+        TensorError: it is damaged, or its ranks are not those of the tensors.
+    """
+    path = folder / "low_rank.json"
+    ranks = read_json(path).get("ranks") if path.is_file() else {}
+    if not isinstance(ranks, dict):
+        raise TensorError(f"{path} has no ranks. Compress the model again.")
+    for name, rank in ranks.items():
+        if (found := tensors.shape(f"{name}.input_factor.weight")[0]) != rank:
+            raise TensorError(f"{path} gives {name} rank {rank}, its tensors have {found}. Compress the model again.")
+    return ranks
+
+
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """Return what a safetensors file says of its tensors by name, and where their bytes begin.
+
+    Raises:
+        TensorError: it is truncated or damaged.
+    """
+    try:
+        with safe_open(path, framework="np"):  # it checks that the tensors fill the file without a gap
+            pass
         with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        total += sum(int(np.prod(entry["shape"])) for name, entry in header.items() if name != "__metadata__")
-    return total
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+    except (SafetensorError, OSError) as error:
+        raise TensorError(f"cannot read {path}: {error}. The file may be truncated; copy it again.") from error
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}, 8 + size
+
+
+def _to_float32(raw: NDArray[Any], stored: str) -> NDArray[np.float32]:
+    """Return numbers as they were read as float32."""
+    if stored == "BF16":
+        return np.left_shift(raw, 16, dtype=np.uint32).view(np.float32)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
+        return raw.astype(np.float32, copy=False)
 
 
 def checkpoint_hash(model_folder: Path) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import onnxruntime
 
-from odllm_export.runtime import session_options
+from odllm_export.engine import session_options
 
 
 def open_session(path):

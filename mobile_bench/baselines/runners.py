@@ -130,7 +130,7 @@ class SgemmRunner:
         import onnx
         import onnxruntime
 
-        from odllm_export.runtime import session_options
+        from odllm_export.engine import session_options
 
         weights = np.random.default_rng(0).standard_normal((self.SIZE, self.SIZE)).astype(np.float32)
         shape = [self.SIZE, self.SIZE]

@@ -52,6 +52,13 @@ def export(
         bool, typer.Option("--ort-format", help="Also write recommend.ort, with its operators for a custom build.")
     ] = False,
     golden: Annotated[int, typer.Option(min=1, help="Histories with expected lists, for self-tests.")] = 8,
+    golden_by: Annotated[
+        str,
+        typer.Option(
+            help="Who computes them: model (in torch, a block at a time if it is large), graph (the bundle itself), "
+            "none, or auto: the model for fp32, else the graph unless it takes more than 2 GiB."
+        ),
+    ] = "auto",
     threads: Threads = 1,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -61,7 +68,7 @@ def export(
 
     from lcrec.dataset import load_dataset
     from odllm.torch_setup import set_up_torch
-    from odllm_export.bundle import bundle_bytes
+    from odllm_export.bundle import GOLDEN, bundle_bytes
     from odllm_export.errors import ExportError
     from odllm_export.export import ExportOptions, export_bundle
     from odllm_export.precision import choose_precision
@@ -87,9 +94,15 @@ def export(
         calibration=calibration,
         simplify=simplify,
         ort_format=ort_format,
+        golden_by=golden_by,  # type: ignore[arg-type]
     )
     with progress_bar("exporting") as progress:
         manifest = export_bundle(model, load_dataset(dataset), out, options, overwrite=overwrite, progress=progress)
+    if golden_by == "auto" and GOLDEN not in manifest.files:
+        say(
+            "no golden lists: to open this bundle takes more than 2 GiB, or more than the free memory; "
+            "--golden-by graph has them computed all the same"
+        )
     if json:
         print_json(msgspec.to_builtins(manifest))
     else:

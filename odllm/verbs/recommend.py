@@ -22,7 +22,8 @@ def recommend(
     json: Json = False,
 ) -> None:
     """Return the best next items for a history; items of the history itself are left out."""
-    from odllm_export.runtime import Options, Recommender
+    from odllm_export.engine import Options
+    from odllm_export.runtime import Recommender
 
     recommender = Recommender.open(bundle, Options(threads=threads))
     seen, blocked = _ids(history), _ids(block)

@@ -13,7 +13,10 @@ from odllm.options import Json, Seed, Threads
 
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    model: Annotated[Path, typer.Option(help="Model folder that the bundle was exported from.")],
+    model: Annotated[Path | None, typer.Option(help="Model folder that the bundle was exported from.")] = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Ask the bundle its own golden lists; needs no model.")
+    ] = False,
     dataset: Annotated[
         Path | None, typer.Option(help="Take users' histories from this dataset; random ones otherwise.")
     ] = None,
@@ -26,15 +29,28 @@ def verify(
     json: Json = False,
 ) -> None:
     """Compare ranked lists and scores with the torch model; exit code 3 on any difference beyond ties."""
+    from odllm_export.engine import Options
+    from odllm_export.runtime import Recommender
+
+    if self_test == (model is not None):
+        raise typer.BadParameter("say either --model MODEL or --self-test", param_hint="'--model' / '--self-test'")
+    recommender = Recommender.open(bundle, Options(threads=threads))
+    if model is None:
+        from odllm_export.golden_check import self_test as run_self_test
+
+        lists = run_self_test(recommender, bundle)
+        if json:
+            print_json({"golden_lists": lists})
+        else:
+            say(f"all {lists} golden lists came back")
+        return
     import msgspec
 
     from lcrec.dataset import load_dataset
     from odllm.torch_setup import set_up_torch
-    from odllm_export.runtime import Options, Recommender
     from odllm_export.verify import dataset_cases, random_cases, require_verified, verify_bundle
 
     set_up_torch(threads)
-    recommender = Recommender.open(bundle, Options(threads=threads))
     cases = (
         random_cases(recommender, histories, seed=seed)
         if dataset is None

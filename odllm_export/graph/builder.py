@@ -239,6 +239,12 @@ class GraphBuilder:
         self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
 
 
+def save_model(model: onnx.ModelProto, path: Path, properties: Mapping[str, str]) -> None:
+    """Write a model, its weights apart, with `properties` in its metadata."""
+    helper.set_model_props(model, dict(properties))
+    onnx.save(model, path)
+
+
 def value_info(name: str, dtype: int, shape: Sequence[str | int | None]) -> onnx.ValueInfoProto:
     """Return a typed graph input or output; strings name dynamic axes."""
     return helper.make_tensor_value_info(name, dtype, list(shape))

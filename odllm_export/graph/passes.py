@@ -40,6 +40,11 @@ class Search:
     levels: int
     ahead: int
 
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens of one pass behind the prompt: whole paths of all beams, and their children."""
+        return self.num_beams * self.levels + self.ahead
+
 
 @dataclass(frozen=True)
 class Beams:

@@ -63,7 +63,9 @@ def build_recommender(
     """
     graph = GraphBuilder(weights_file)
     vocabulary = Vocabulary.for_scoring(prompt, search.scoring)
-    weights = load_weights(graph, tensors, decoder, vocabulary, storage_for(precision), positions=prompt.max_tokens)
+    # The runtime's RotaryEmbedding refuses more rows than its tables have, wherever the rows stand.
+    positions = max(prompt.max_tokens, search.most_tokens)
+    weights = load_weights(graph, tensors, decoder, vocabulary, storage_for(precision), positions=positions)
     tied_copy = frozenset({HEAD}) if decoder.tied else frozenset()
     tensors.check_all_taken(may_remain=tied_copy)
 

@@ -99,9 +99,8 @@ def load_weights(
     loader = Loader(graph, tensors, storage)
 
     def table(name: str) -> Stored:
-        value = tensors.take(name, (decoder.vocabulary, decoder.hidden))
-        rows = value[list(vocabulary.embedding_rows)] if vocabulary.embedding_rows else value
-        return storage.table(graph, name, rows)
+        shape = (decoder.vocabulary, decoder.hidden)
+        return storage.table(graph, name, tensors.take(name, shape, rows=vocabulary.embedding_rows))
 
     embedding = table(EMBEDDING)
     cosines, sines = decoder.rotary_caches(positions)

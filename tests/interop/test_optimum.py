@@ -11,9 +11,9 @@ from onnx_decoding import DecoderSession, beam_search
 
 from odllm_artifact import read_json, write_json
 from odllm_export.decoder_form import export_decoder
+from odllm_export.engine import session_options
 from odllm_export.graph.processor import Rules
 from odllm_export.processor import write_processor
-from odllm_export.runtime import session_options
 from odllm_export.splice import splice
 
 optimum = pytest.importorskip("optimum.onnxruntime", reason="optimum-onnx has an environment of its own: make interop")

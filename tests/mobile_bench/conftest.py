@@ -25,6 +25,7 @@ from odllm_export.bundle import (
     file_facts,
     write_manifest,
 )
+from odllm_export.graph_contract import KEY, shared_facts
 
 BEAMS = 5
 ITEM_COUNT = 20
@@ -77,7 +78,10 @@ def write_bundle(folder: Path, *, name: str = "tiny", golden: list[list[str]] | 
     write_catalog(build_catalog(codes, CODE_SIZES, ids), folder / CATALOG)
     lines = (json.dumps({"id": item, "title": f"Title of {item}"}) for item in ids)
     (folder / ITEMS).write_text("".join(f"{line}\n" for line in lines))
-    onnx.save(first_items_graph(), folder / GRAPH, save_as_external_data=True, location=WEIGHTS, size_threshold=256)
+    facts = tiny_manifest(folder, name, [])
+    graph = first_items_graph()
+    onnx.helper.set_model_props(graph, {KEY: shared_facts(facts.prompt, facts.search, facts.graph)})
+    onnx.save(graph, folder / GRAPH, save_as_external_data=True, location=WEIGHTS, size_threshold=256)
     names = [GRAPH, WEIGHTS, CATALOG, ITEMS]
     if golden is not None:
         (folder / GOLDEN).write_text(json.dumps({"cases": [{"history": history} for history in golden]}))

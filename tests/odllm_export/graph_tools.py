@@ -6,11 +6,11 @@ import onnxruntime
 
 from compression.checkpoint import load_model
 from lcrec.search import search
+from odllm_export.engine import session_options
 from odllm_export.families.registry import read_decoder
 from odllm_export.graph.builder import WeightFile
 from odllm_export.graph.passes import Search
 from odllm_export.graph.recommender import build_recommender
-from odllm_export.runtime import session_options
 from odllm_export.tensors import ModelTensors
 
 

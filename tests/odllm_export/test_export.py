@@ -6,10 +6,11 @@ import pytest
 from lcrec.search import SearchResult
 from odllm_artifact import read_json, sha256_file, sha256_folder, write_json
 from odllm_export import bundle
+from odllm_export.engine import Options
 from odllm_export.errors import BundleError, ExportError, HistoryError, VerificationError
 from odllm_export.export import ExportOptions, export_bundle
 from odllm_export.golden import sample_histories
-from odllm_export.runtime import Options, Recommender
+from odllm_export.runtime import Recommender
 from odllm_export.verify import dataset_cases, difference, random_cases, require_verified, verify_bundle
 
 

@@ -5,9 +5,10 @@ import pytest
 
 from odllm_artifact import read_json, write_json
 from odllm_export import bundle
+from odllm_export.engine import Options
 from odllm_export.errors import BundleError, ExportError
 from odllm_export.export import ExportOptions, export_bundle
-from odllm_export.runtime import Options, Recommender
+from odllm_export.runtime import Recommender
 from odllm_export.verify import random_cases, verify_bundle
 
 

@@ -7,7 +7,7 @@ import pytest
 from graph_tools import assert_same_lists, export, question
 
 from lcrec.catalog import build_catalog
-from odllm_export.runtime import session_options
+from odllm_export.engine import session_options
 
 
 def a_catalog(codes, sizes):
@@ -130,6 +130,15 @@ def test_children_of_few_beams_are_fed_with_them(make_model_folder, tmp_path):
         passes[ahead] = len(fed_nodes(out, catalog, [1, 2]))
     assert passes[5] == 3 + 3  # three beams, then the three that were kept
     assert passes[6] == 3 + 6  # three beams and all their children, at once
+
+
+@pytest.mark.parametrize("form", ["loop", "unrolled"])
+def test_more_tokens_in_a_pass_than_in_any_prompt(make_model_folder, make_prompt, tmp_path, form):
+    sizes = (16, 16)
+    folder, prompt = make_model_folder(prompt=make_prompt(sizes, max_items=1), sizes=sizes)
+    session = export(folder, prompt, tmp_path, levels=2, scoring="vocab", num_beams=40, ahead=400, form=form)
+    catalog = a_catalog(random_codes(300, sizes), sizes)
+    assert_same_lists(session, folder, prompt, catalog, scoring="vocab", num_beams=40, cases=4)
 
 
 def test_all_blocked_below_a_beam(make_model_folder, tmp_path):
