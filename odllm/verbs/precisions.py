@@ -88,7 +88,7 @@ def _print(model: Path, rows: Sequence[PrecisionRow]) -> None:
         f"ratio: NDCG@10 ÷ that of {first.precision}.",
         f"{first.precision}: NDCG@10 between {low:.4f} and {high:.4f} (95 % over users).",
         *(["≈: over these users the change from fp32 may be chance."] if any(map(_may_be_chance, rows)) else []),
-        "--precision auto takes:",
+        "--precision auto (forms loop and unrolled) takes:",
         *(f"  {name}: {profile.precision}. {profile.reason}" for name, profile in DEVICE_PROFILES.items()),
     ]
     for line in lines:
