@@ -87,7 +87,9 @@ DEVICE_PROFILES: dict[str, DeviceProfile] = {
     profile.name: profile
     for profile in (
         DeviceProfile(
-            "arm-dotprod", "int8-dynamic", f"Armv8.2 with dotprod or i8mm (Cortex-A55/A75 and later) {_INT8} (not measured yet)"
+            "arm-dotprod",
+            "int8-dynamic",
+            f"Armv8.2 with dotprod or i8mm (Cortex-A55, A75, later) {_INT8} (not measured)",
         ),
         DeviceProfile("arm-base", "fp32", f"Armv8.0 (Cortex-A53/A72/A73) {_NO_INT8}"),
         DeviceProfile("x86-vnni", "int8-dynamic", f"AVX-VNNI or AVX512-VNNI {_INT8} (measured: 2.5 times float32)"),
