@@ -29,7 +29,9 @@ def main(
     chosen = find_shape(shape)
     out.mkdir(parents=True, exist_ok=True)
     summary = run(chosen, out, rounds=rounds, histories=histories, progress=ProgressLines())
-    print_summary(summary, Console())
+    console = Console()
+    # A pipe is as wide as it likes; the default of 80 columns would cut the names of the rows.
+    print_summary(summary, console if console.is_terminal else Console(width=120))
     print(f"written to {out / SUMMARY_FILE}")
 
 
