@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from odllm_export.families.rope import Rope, read_rope
+from odllm_export.families.rope import Rope, read_rope, rope_parameters
 
 ATTENTION = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
 MLP = ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
@@ -68,7 +68,7 @@ class Decoder:
             intermediate=config.intermediate_size,
             vocabulary=config.vocab_size,
             norm_eps=config.rms_norm_eps,
-            rope=read_rope(config.rope_parameters, where),
+            rope=read_rope(rope_parameters(config), where),
             tied=config.tie_word_embeddings,
             biases=frozenset(biases),
             query_key_norms=query_key_norms,

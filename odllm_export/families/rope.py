@@ -70,6 +70,14 @@ class Rope:
         return angles.cos().numpy(), angles.sin().numpy()
 
 
+def rope_parameters(config: Any) -> dict[str, Any]:
+    """Return transformers' `rope_parameters`; before version 5, which optimum needs, they were two attributes."""
+    if hasattr(config, "rope_parameters"):
+        parameters: dict[str, Any] = config.rope_parameters
+        return parameters
+    return {"rope_type": "default", "rope_theta": config.rope_theta, **(config.rope_scaling or {})}
+
+
 def read_rope(parameters: dict[str, Any], where: str) -> Rope:
     """Return the rotary embedding that transformers' `rope_parameters` describe.
 
