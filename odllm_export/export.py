@@ -137,12 +137,8 @@ def export_bundle(
         if options.ort_format:
             add_ort_format(folder, manifest)
             bundle.write_manifest(manifest, folder)
-        by, count = options.golden_by, options.golden
-        golden = golden_lists(by, count, model_folder, folder, manifest, catalog, dataset)
-        if golden is not None:
-            write_json(folder / bundle.GOLDEN, golden)
-            manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN]))
-        progress(3, 4, "golden lists computed" if golden else "no golden lists")
+        _write_golden(model_folder, folder, manifest, catalog, dataset, options)
+        progress(3, 4, "golden lists computed" if bundle.GOLDEN in manifest.files else "no golden lists")
         text = model_card(manifest, card, _evaluation(model_folder), estimate_memory(manifest, catalog))
         (folder / bundle.MODEL_CARD).write_text(text)
         manifest.files.update(bundle.file_facts(folder, [bundle.MODEL_CARD]))
@@ -201,6 +197,21 @@ def _build_graph(
             prefix_cache=options.prefix_cache,
             form="loop" if options.form == "loop" else "unrolled",
         )
+
+
+def _write_golden(
+    model_folder: Path,
+    folder: Path,
+    manifest: bundle.Manifest,
+    catalog: Catalog,
+    dataset: Dataset,
+    options: ExportOptions,
+) -> None:
+    by, count = options.golden_by, options.golden
+    golden = golden_lists(by, count, model_folder, folder, manifest, catalog, dataset)
+    if golden is not None:
+        write_json(folder / bundle.GOLDEN, golden)
+        manifest.files.update(bundle.file_facts(folder, [bundle.GOLDEN]))
 
 
 def _graph_facts(prompt: Prompt, decoder: Decoder, options: ExportOptions) -> bundle.GraphFacts:
