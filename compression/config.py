@@ -60,12 +60,23 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             )
 
 
+_PAPER = {"alignment": "update", "alpha": 1.0, "residual_targets": False, "shrinkage": 1e-6, "scarcity": 0.0}
+
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
+    "paper": _PAPER,
+    "paper-without-normalization": _PAPER | {"normalize": False},
+    "paper-without-alignment": _PAPER | {"alignment": "none"},
+    "svd-llm": _PAPER | {"alpha": 0.0},
     "whitened": {"alignment": "none"},
     "plain-svd": {"alignment": "none", "normalize": False},
 }
-"""Recipe name → what differs from the defaults."""
+"""Recipe name → what differs from the defaults.
+
+`paper` is OD-LLM as far as it is published: whitening by the dense inputs, and an output factor refitted to the dense
+outputs behind the compressed prefix (the target is presumed). The two `paper-without-…` and `plain-svd` complete the
+2×2 of its ablation. `svd-llm` refits to the dense weight on the shifted inputs instead, as SVD-LLM's code does.
+"""
 
 
 def preset(name: str, **changes: Any) -> CompressionConfig:

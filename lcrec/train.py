@@ -191,7 +191,8 @@ def _fit(
 
 def _step(run: _Run, batch: TokenBatch, preset: Preset) -> float:
     run.model.train()
-    loss = next_code_loss(run.model, batch, preset.dropout)
+    with torch.autocast("cpu", torch.bfloat16, enabled=preset.bfloat16 and has_bfloat16()):
+        loss = next_code_loss(run.model, batch, preset.dropout)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
@@ -208,7 +209,13 @@ def next_code_loss(model: PreTrainedModel, batch: TokenBatch, dropout: float = 0
     embedded = F.dropout(model.get_input_embeddings()(ids), dropout, training=model.training)
     hidden = model.model(inputs_embeds=embedded, use_cache=False).last_hidden_state[:, :-1]
     predicted = torch.from_numpy(batch.predicted)[:, 1:]
-    return F.cross_entropy(model.lm_head(hidden[predicted]), ids[:, 1:][predicted])
+    return F.cross_entropy(model.lm_head(hidden[predicted]).float(), ids[:, 1:][predicted])
+
+
+def has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices natively; emulated they are slower than float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _optimizer(model: PreTrainedModel, preset: Preset) -> torch.optim.Optimizer:

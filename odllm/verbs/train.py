@@ -14,7 +14,7 @@ from odllm.options import Json, Overwrite, Seed, Threads
 def train(
     dataset: Annotated[Path, typer.Argument(help="Dataset folder with item codes (`odllm codes`).")],
     out: Annotated[Path, typer.Option(help="Model folder to write.")],
-    preset: Annotated[str, typer.Option(help="Shape and recipe: tiny or small.")] = "tiny",
+    preset: Annotated[str, typer.Option(help="Shape and recipe: tiny, small or medium.")] = "tiny",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, instead of the preset's.")] = None,
     prefix: Annotated[str | None, typer.Option(help="Words before the history, instead of the preset's.")] = None,
     separator: Annotated[str | None, typer.Option(help="Words between two items.")] = None,
