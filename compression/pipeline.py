@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from compression.alignment import align, make_target
-from compression.allocation import RankPlan, plan_ranks
+from compression.allocation import RankPlan, Shape, check_plan, plan_ranks
 from compression.blocks import embed
 from compression.calibration import CalibrationBatch, check_batches
 from compression.checkpoint import check_supported
@@ -55,6 +55,7 @@ def compress(
     batches: Sequence[CalibrationBatch],
     config: CompressionConfig,
     *,
+    plan: RankPlan | None = None,
     work_folder: Path | None = None,
     progress: Progress = silent,
 ) -> CompressionReport:
@@ -64,7 +65,8 @@ def compress(
         model: a dense causal language model of a supported family.
         batches: calibration sequences (of training users only).
         config: what to do.
-        work_folder: where finished blocks are kept; a later call with the same model, batches and config goes
+        plan: ranks to use instead of those that `config` gives.
+        work_folder: where finished blocks are kept; a later call with the same model, batches, config and plan goes
             on there and gives the same bits. None keeps nothing.
         progress: told after every group of projections.
 
@@ -73,15 +75,16 @@ def compress(
         CalibrationError: no or bad calibration data, fewer tokens than the largest rank, activations that are
             not finite.
         KeepRatioError: the keep ratio cannot be met.
+        RankError: `plan` is for a model of other shapes.
 
     Source: OD-LLM (arXiv 2601.09306), all steps.
     """
     started = time.monotonic()
-    plan = plan_for(model, config)
+    plan = plan_for(model, config) if plan is None else check_plan(plan, dense_shapes(model))
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
     before = count_parameters(model)
-    work = None if work_folder is None else WorkFolder(work_folder, fingerprint(model, batches, config))
+    work = None if work_folder is None else WorkFolder(work_folder, fingerprint(model, batches, config, plan.ranks))
     linears: list[LinearReport] = []
     resumed = 0
     with torch.no_grad(), _evaluating(model):
@@ -112,16 +115,28 @@ def plan_for(model: Any, config: CompressionConfig) -> RankPlan:
         UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
         KeepRatioError: the keep ratio cannot be met.
     """
+    return plan_ranks(
+        dense_shapes(model),
+        config.keep_ratio,
+        multiple=config.rank_multiple,
+        floor=config.rank_floor,
+        dense=config.dense,
+    )
+
+
+def dense_shapes(model: Any) -> dict[str, Shape]:
+    """Return (m, n) of every projection of a dense model by full module name, in forward order.
+
+    Raises:
+        UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
+    """
     check_supported(model.config)
     already = factored_linears(model)
     if already:
         raise UnsupportedModelError(
             f"{len(already)} projections of this model are low-rank already. Compress the dense model it came from."
         )
-    shapes = {name: tuple(model.get_submodule(name).weight.shape) for name in projection_names(model)}
-    return plan_ranks(
-        shapes, config.keep_ratio, multiple=config.rank_multiple, floor=config.rank_floor, dense=config.dense
-    )
+    return {name: tuple(model.get_submodule(name).weight.shape) for name in projection_names(model)}
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -7,7 +7,7 @@ factors depend on (JSON, written last: without it the block does not count).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,10 +24,13 @@ from odllm_artifact import read_json, sha256_file, write_json
 WORK_SCHEMA_VERSION = 1
 
 
-def fingerprint(model: nn.Module, batches: Sequence[CalibrationBatch], config: CompressionConfig) -> str:
-    """Return a SHA-256 over the configuration, the model's tensors and the calibration data."""
+def fingerprint(
+    model: nn.Module, batches: Sequence[CalibrationBatch], config: CompressionConfig, ranks: Mapping[str, int]
+) -> str:
+    """Return a SHA-256 over the configuration, the ranks, the model's tensors and the calibration data."""
     digest = hashlib.sha256(f"{WORK_SCHEMA_VERSION} {hash_batches(batches)}".encode())
     digest.update(msgspec.json.encode(config))
+    digest.update(msgspec.json.encode(dict(ranks), order="sorted"))
     digest.update(model.config.to_json_string().encode())  # type: ignore[union-attr, operator]
     for name, tensor in model.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
