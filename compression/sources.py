@@ -12,15 +12,15 @@ from torch import nn
 
 
 class BlockSource(Protocol):
-    """A model whose parts have values only while they are open.
+    """A model whose parts have values only while they are open."""
 
-    Attributes:
-        model: the causal language model; what is not open may be on the device `meta`.
-        device: where open parts are.
-    """
+    @property
+    def model(self) -> Any:
+        """The causal language model; what is not open may be on the device `meta`."""
 
-    model: Any
-    device: torch.device
+    @property
+    def device(self) -> torch.device:
+        """Where open parts are."""
 
     def open_embedding(self) -> AbstractContextManager[Any]:
         """Return the model, with an embedding that has values."""

@@ -7,7 +7,9 @@ pass is repeated but that of the shifted stream behind the half of a block that 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +21,7 @@ from compression.processes import sum_over_processes
 _ROWS = 2048
 """Tokens converted to float64 at once."""
 
-_COLUMNS = 512
+_COLUMNS = 256
 """Columns of a symmetric product computed at once: what lies below the diagonal is left out, and copied at the end."""
 
 
@@ -135,16 +137,18 @@ def input_moments(
     for number, inputs in enumerate(streams.inputs):
         x = normalized(dense_block, half, streams.dense[number])[inputs.keep]  # [tokens, n]
         shifted = normalized(shifted_block, half, streams.shifted[number])[inputs.keep]
-        for which, rows in (("dense", x), ("compressed", shifted)):
-            _check_finite(rows, f"inputs at {block_name}.{half.reads.projections[0]}", which, number)
         tokens += len(x)
         for start in range(0, len(x), _ROWS):
             left, right = (rows[start : start + _ROWS].double() for rows in (x, shifted))
             sums["dense"].add(left)
             sums["shifted"].add(right)
             sums["cross"].add(left, right)
+        if not _finite(sums):
+            where = f"at {block_name}.{half.reads.projections[0]}"
+            _name_what_is_not_finite({f"dense inputs {where}": x, f"compressed inputs {where}": shifted}, number)
     count, _ = _sum_over_processes(sums, tokens)
-    return Moments(count, **{name: total.mean(count) for name, total in sums.items()})
+    means = {name: part.mean(count) for name, part in sums.items()}
+    return Moments(count, means["shifted"], means["dense"], cross=means["cross"])
 
 
 def output_moments(
@@ -172,8 +176,8 @@ def output_moments(
         CalibrationError: an activation is NaN or infinite; the message names the layer.
     """
     projection = half.writes.projections[0]
-    linear, device = dense_block.get_submodule(projection), streams.dense[0].device
-    rows, columns = linear.weight.shape
+    linear: Any = dense_block.get_submodule(projection)
+    (rows, columns), device = linear.weight.shape, streams.dense[0].device
     sums = {"shifted": _Sum(columns, None, device), "output_cross": _Sum(rows, columns, device)}
     if dense:
         sums["dense"] = _Sum(columns, None, device)
@@ -187,9 +191,6 @@ def output_moments(
         if residual:
             aim = aim + (before - streams.shifted[number])
         aim = aim[inputs.keep]  # [tokens, m]
-        _check_finite(x, f"inputs at {block_name}.{projection}", "dense", number)
-        _check_finite(shifted, f"inputs at {block_name}.{projection}", "compressed", number)
-        _check_finite(aim, f"outputs of {block_name}.{projection}", "dense", number)
         streams.dense[number] = before + output
         tokens += len(x)
         for start in range(0, len(x), _ROWS):
@@ -200,8 +201,21 @@ def output_moments(
             energy += float(target.square().sum())
             if dense:
                 sums["dense"].add(x[part].double())
+        if not _finite(sums, energy):
+            where = f"{block_name}.{projection}"
+            _name_what_is_not_finite(
+                {f"dense inputs at {where}": x, f"compressed inputs at {where}": shifted, f"outputs of {where}": aim},
+                number,
+            )
     count, total = _sum_over_processes(sums, tokens, energy)
-    return Moments(count, **{name: part.mean(count) for name, part in sums.items()}, output_energy=total / count)
+    means = {name: part.mean(count) for name, part in sums.items()}
+    return Moments(
+        count,
+        means["shifted"],
+        means.get("dense"),
+        output_cross=means["output_cross"],
+        output_energy=total / count,
+    )
 
 
 def _sum_over_processes(sums: dict[str, _Sum], tokens: int, energy: float = 0.0) -> tuple[int, float]:
@@ -213,9 +227,15 @@ def _sum_over_processes(sums: dict[str, _Sum], tokens: int, energy: float = 0.0)
     return int(scalars[0]), float(scalars[1])
 
 
-def _check_finite(rows: torch.Tensor, what: str, which: str, batch: int) -> None:
-    if not bool(torch.isfinite(rows).all()):
-        raise CalibrationError(
-            f"NaN or infinite {what} ({which} model, batch {batch}). "
-            "Check the weights there and in front of it, or compute in float32."
-        )
+def _finite(sums: dict[str, _Sum], energy: float = 0.0) -> bool:
+    """Whether everything so far was: what is not shows in a sum of squares."""
+    squares = [part.total.diagonal() for part in sums.values() if part.symmetric]
+    return math.isfinite(energy) and all(bool(torch.isfinite(values).all()) for values in squares)
+
+
+def _name_what_is_not_finite(rows: dict[str, torch.Tensor], batch: int) -> None:
+    bad = [name for name, values in rows.items() if not bool(torch.isfinite(values).all())]
+    raise CalibrationError(
+        f"NaN or infinite activations in calibration batch {batch}: {bad[0] if bad else 'their squares overflow'}. "
+        "Check the weights there and in front of it, or compute in float32."
+    )

@@ -52,8 +52,13 @@ def hash_weights(weights: Iterable[tuple[str, torch.Tensor]]) -> str:
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{name} holds NaN or infinite weights. Train, fetch or make the model again.")
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def block_files(folder: Path) -> list[Path]:
+    """Return the weight files of the finished blocks in a work folder."""
+    return sorted(record.with_suffix(".safetensors") for record in folder.glob("block-*.json"))
 
 
 class WorkFolder:
