@@ -246,9 +246,7 @@ def _move_on(run: _Run, dense: nn.Module, shifted: nn.Module) -> None:
         run.streams.advance_shifted(shifted, half)
 
 
-def _compress_half(
-    run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module
-) -> list[LinearReport]:
+def _compress_half(run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module) -> list[LinearReport]:
     """Compress the projections of half a block, the last one behind the others; move the streams behind it."""
     block_name, config, streams = f"model.layers.{block}", run.config, run.streams
     reports = []
@@ -292,7 +290,7 @@ def _whitening_of(moments: Moments, config: CompressionConfig) -> Whitening:
         return no_whitening(covariance)
     # Few tokens per unknown make the solution fit noise (measured: without this, 400 tokens for 352 inputs were
     # worse than plain SVD; with it they beat it). It fades away as the calibration grows.
-    return whiten(covariance, config.shrinkage + config.scarcity * len(covariance) / moments.tokens)
+    return whiten(covariance, config.shrinkage + config.scarcity * len(covariance) / moments.tokens, config.route)
 
 
 def _compress_linear(
@@ -307,6 +305,7 @@ def _compress_linear(
         run.plan.ranks[name],
         alignment=run.config.alignment,
         tokens=moments.tokens,
+        sweeps=run.config.sweeps,
     )
     # Rounded as they will be stored: what comes behind shall see, and repair, what the model will compute.
     output_factor, input_factor = (

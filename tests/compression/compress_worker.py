@@ -1,6 +1,6 @@
 """Compress a folder in a process of its own, telling on standard output how far it is.
 
-    python compress_worker.py SOURCE OUT
+python compress_worker.py SOURCE OUT
 """
 
 import sys
