@@ -181,9 +181,7 @@ def pays(shape: Shape, rank: int, costs: Costs) -> bool:
     return rank <= break_even_rank(shape) and costs.factored(shape, rank) < costs.dense(shape)
 
 
-def unmet(
-    keep_ratio: float, smallest: float, floor: int, multiple: int, dense: int, costs: Costs
-) -> KeepRatioError:
+def unmet(keep_ratio: float, smallest: float, floor: int, multiple: int, dense: int, costs: Costs) -> KeepRatioError:
     """Return the error of a budget that not even the smallest ranks can meet."""
     return KeepRatioError(
         f"keep_ratio {keep_ratio} of the {costs.currency} cannot be met: the smallest ranks allowed ({floor}, in "

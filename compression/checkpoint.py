@@ -153,6 +153,25 @@ def empty_model(folder: Path) -> Any:
     return model
 
 
+def check_stored(model: nn.Module, folder: Path) -> None:
+    """Check by the headers of a folder's files that they hold the tensors of `model`; no values are read.
+
+    Raises:
+        CheckpointError: a file or shard is missing or damaged, or a tensor is missing, left over or misshapen.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for path in _weight_files(folder):
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118  (not a mapping)
+                    found[name] = torch.empty(file.get_slice(name).get_shape(), device="meta")
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path} cannot be read as safetensors ({error}). Fetch or make it again.") from error
+    if model.config.tie_word_embeddings:  # type: ignore[union-attr]
+        found.pop(HEAD, None)
+    _check_tensors(model, {name: one for name, one in found.items() if not name.endswith(RECOMPUTED_SUFFIX)}, folder)
+
+
 def _read_config(folder: Path) -> Any:
     if not (folder / "config.json").is_file():
         raise CheckpointError(

@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import msgspec
 import torch
-from torch import nn
 
 from compression.allocation import Shape, break_even_rank, uniform_rank
 from compression.blocks import embed, run_block
@@ -24,6 +23,7 @@ from compression.errors import CalibrationError
 from compression.factorize import factorize
 from compression.recovery import IGNORED, divergence, next_tokens
 from compression.spectra import relative_losses, walk_blocks
+from compression.whitening import Whitening
 from odllm_artifact import Progress, silent
 
 Allocation = Literal["uniform", "energy", "sensitivity"]
@@ -114,20 +114,22 @@ def measure_losses(
             for block in walk_blocks(model, batches, config, progress=progress):
                 for projection, whitening in block.whitenings.items():
                     name = f"model.layers.{block.index}.{projection}"
-                    linear = block.module.get_submodule(projection)
                     rank = max(min(uniform_rank(shapes[name], config.keep_ratio), break_even_rank(shapes[name])), 1)
-                    factors = factorize(whitening.weigh(linear.weight.double()), whitening, rank)  # type: ignore[operator]
-                    energies = tuple(relative_losses(factors.singular_values.square()))
-                    if prober is None:
-                        found[name] = ProjectionLoss(energies)
-                    else:
-                        found[name] = ProjectionLoss(energies, rank, prober.cut(name, linear, factors.product))
+                    found[name] = _measure(block.module.get_submodule(projection), name, whitening, rank, prober)
                 if prober is not None:
                     prober.advance()
     finally:
         model.train(training)
     tokens = sum(batch.tokens for batch in batches)
     return LossReport(found, tokens, 0 if prober is None else prober.rows, time.monotonic() - started)
+
+
+def _measure(linear: Any, name: str, whitening: Whitening, rank: int, prober: _Prober | None) -> ProjectionLoss:
+    factors = factorize(whitening.weigh(linear.weight.double()), whitening, rank)
+    energies = tuple(relative_losses(factors.singular_values.square()))
+    if prober is None:
+        return ProjectionLoss(energies)
+    return ProjectionLoss(energies, rank, prober.cut(name, linear, factors.product))
 
 
 class _Prober:
@@ -159,7 +161,7 @@ class _Prober:
         rows = self.model.model.norm(hidden[self.inputs[i].keep][self.asked[i]])
         return rows @ self.head.mT
 
-    def cut(self, name: str, linear: nn.Module, weight: torch.Tensor) -> float:
+    def cut(self, name: str, linear: Any, weight: torch.Tensor) -> float:
         """Return the mean divergence in nats while one projection of the current block has another weight."""
         original = linear.weight.data
         linear.weight.data = weight.to(original.dtype)

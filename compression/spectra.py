@@ -85,7 +85,7 @@ def _summing(module: nn.Module, inputs: BlockInputs, sums: dict[str, torch.Tenso
 def _whitenings(
     index: int, sums: dict[str, torch.Tensor], tokens: int, config: CompressionConfig
 ) -> dict[str, Whitening]:
-    whitenings = {}
+    whitenings: dict[str, Whitening] = {}
     for group in GROUPS:
         covariance = sums.pop(group.name) / tokens
         if not bool(torch.isfinite(covariance).all()):

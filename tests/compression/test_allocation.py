@@ -96,7 +96,9 @@ def test_a_keep_ratio_outside_its_range_is_refused(keep_ratio):
 
 
 def test_a_keep_ratio_that_cannot_be_met_names_the_smallest_that_can():
-    with pytest.raises(KeepRatioError, match=r"keep_ratio 0\.001 of the parameters cannot be met.*already need 0\.00\d\d\. Raise"):
+    with pytest.raises(
+        KeepRatioError, match=r"keep_ratio 0\.001 of the parameters cannot be met.*already need 0\.00\d\d\. Raise"
+    ):
         plan_ranks(SMOL, 0.001)
     with pytest.raises(KeepRatioError, match=r"and 9 dense projections already need 0\.7"):
         plan_ranks(SMOL, 0.5, dense=("*.mlp.*",))

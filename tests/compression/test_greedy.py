@@ -22,12 +22,12 @@ def loss_of(plan, losses):
 
 
 def brute_force(shapes, losses, ratio, budget):
-    """The least loss of all ranks and dense choices within a budget, above the floors that belong to a ratio."""
+    """The least loss of all ranks within a budget, above the floors that belong to a ratio."""
     choices = []
     for name, (rows, columns) in shapes.items():
         least = max(int(LEAST_SHARE * uniform_rank((rows, columns), ratio)), 1)
         ranks = range(least, break_even_rank((rows, columns)) + 1)
-        choices.append([*((r * (rows + columns), losses[name][r]) for r in ranks), (rows * columns, 0.0)])
+        choices.append([(r * (rows + columns), losses[name][r]) for r in ranks])
     found = [sum(loss for _, loss in one) for one in itertools.product(*choices) if sum(c for c, _ in one) <= budget]
     return min(found, default=np.inf)
 
@@ -36,26 +36,28 @@ ENERGIES = st.lists(st.lists(st.floats(0.001, 10), min_size=12, max_size=12), mi
 
 
 @settings(max_examples=60, deadline=None)
-@given(energies=ENERGIES, ratio=st.floats(0.15, 0.33))
+@given(energies=ENERGIES, ratio=st.floats(0.15, 0.9))
 def test_no_other_ranks_lose_less(energies, ratio):
-    """Too little for a dense matrix, and steps of one price: greedy choice is optimal to the last step."""
+    """Steps of one price: greedy choice is optimal to the last step."""
     shapes = {f"p{i}": (12, 40) for i in range(3)}
     losses = {name: tails(one) for name, one in zip(shapes, energies, strict=True)}
     plan = allocate(shapes, losses, ratio)
     assert plan.achieved_keep_ratio <= ratio
-    assert loss_of(plan, losses) == pytest.approx(brute_force(shapes, losses, ratio, ratio * 3 * 480), abs=1e-9)
+    least = brute_force(shapes, losses, ratio, ratio * 3 * 480)
+    assert loss_of(plan, losses) <= least + 1e-9
+    if len(plan.ranks) == 3:
+        assert loss_of(plan, losses) == pytest.approx(least, abs=1e-9)
 
 
 @settings(max_examples=60, deadline=None)
-@given(energies=ENERGIES, ratio=st.floats(0.4, 0.95))
-def test_with_dense_matrices_and_shapes_of_other_prices_it_is_within_one_step(energies, ratio):
+@given(energies=ENERGIES, ratio=st.floats(0.3, 0.9))
+def test_with_steps_of_other_prices_it_is_within_one_step(energies, ratio):
     shapes = {"a": (12, 40), "b": (12, 20), "c": (30, 12)}
     losses = {name: tails(one) for name, one in zip(shapes, energies, strict=True)}
     plan = allocate(shapes, losses, ratio)
     assert plan.achieved_keep_ratio <= ratio
-    largest_step = max(rows * columns for rows, columns in shapes.values())  # to dense, at once
-    budget = ratio * sum(rows * columns for rows, columns in shapes.values())
-    assert loss_of(plan, losses) <= brute_force(shapes, losses, ratio, budget - largest_step) + 1e-9
+    budget = ratio * sum(rows * columns for rows, columns in shapes.values()) - max(map(sum, shapes.values()))
+    assert loss_of(plan, losses) <= brute_force(shapes, losses, ratio, budget) + 1e-9
 
 
 def test_the_projection_that_loses_more_gets_more():
