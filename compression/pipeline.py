@@ -223,7 +223,7 @@ def _whitening_of(moments: Moments, config: CompressionConfig) -> Whitening:
         return no_whitening(covariance)
     # Few tokens per unknown make the solution fit noise (measured: without this, 400 tokens for 352 inputs were
     # worse than plain SVD; with it they beat it). It fades away as the calibration grows.
-    return whiten(covariance, config.shrinkage + config.scarcity * len(covariance) / moments.tokens)
+    return whiten(covariance, config.shrinkage + config.scarcity * len(covariance) / moments.tokens, config.route)
 
 
 def _compress_linear(run: _Run, name: str, projection: str, moments: Moments, whitening: Whitening) -> LinearReport:
@@ -236,6 +236,7 @@ def _compress_linear(run: _Run, name: str, projection: str, moments: Moments, wh
         run.plan.ranks[name],
         alignment=run.config.alignment,
         tokens=moments.tokens,
+        sweeps=run.config.sweeps,
     )
     output_factor, input_factor = (
         factor.to(dense.weight.dtype).contiguous()
