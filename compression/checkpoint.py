@@ -129,6 +129,8 @@ def _write_shards(names: list[str], read: Callable[[str], torch.Tensor], folder:
             flush()
         pending[name] = tensor
     flush()
+    for path in folder.glob("model*.safetensors*"):  # of an earlier save, which would be read beside or instead
+        path.unlink()
     if len(shards) == 1:
         shards[0][0].replace(folder / WEIGHTS_FILE)
         return

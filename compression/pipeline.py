@@ -33,7 +33,7 @@ from compression.lowrank import (
 )
 from compression.processes import from_first_process, is_first_process, share_of
 from compression.report import CompressionReport, LinearReport, report_linear
-from compression.sources import BlockSource, ModelBlocks, sharing_copy
+from compression.sources import BlockSource, ModelBlocks, factors_of, put_back, sharing_copy
 from compression.statistics import Moments, Streams, input_moments, output_moments
 from compression.whitening import Whitening, no_whitening, whiten
 from compression.work import WorkFolder, fingerprint, hash_weights
@@ -109,7 +109,8 @@ def compress_blocks(
     """
     started = time.monotonic()
     model = source.model
-    plan = plan_for(model, config) if plan is None else check_plan(plan, dense_shapes(model))
+    # A plan may come of measured times, which are others in each process.
+    plan = from_first_process(plan_for(model, config) if plan is None else check_plan(plan, dense_shapes(model)))
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
     shared = share_of([batch for batch in batches if batch.tokens])
@@ -227,7 +228,7 @@ def _finish_block(
         dense = sharing_copy(shifted)
         if found is not None:
             tensors, reports = found
-            _put_back(run.source, tensors)
+            put_back(run.source, tensors)
             _move_on(run, dense, shifted)
             progress(block + 1, run.blocks, f"block {block + 1} of {run.blocks}, done before")
             return reports, True
@@ -236,7 +237,7 @@ def _finish_block(
             reports += _compress_half(run, block, half, dense, shifted)
             progress(block + (number + 1) / len(HALVES), run.blocks, f"block {block + 1} of {run.blocks}")
         if work is not None:
-            work.save(block, _factors_of(run.source, block), reports)
+            work.save(block, factors_of(run.source, block), reports)
     return reports, False
 
 
@@ -315,25 +316,3 @@ def _compress_linear(
     bias = None if dense.bias is None else dense.bias.detach().clone()
     layer = LowRankLinear.from_factors(output_factor, input_factor, bias)
     return layer, report_linear(name, (weight.shape[0], weight.shape[1]), aligned)
-
-
-def _factors_of(source: BlockSource, block: int) -> dict[str, torch.Tensor]:
-    prefix = f"model.layers.{block}."
-    return {
-        f"{name}.{part}": tensor.to(source.stored_dtype(name))
-        for name, layer in factored_linears(source.model).items()
-        if name.startswith(prefix)
-        for part, tensor in layer.state_dict().items()
-    }
-
-
-def _put_back(source: BlockSource, tensors: dict[str, torch.Tensor]) -> None:
-    """Replace the projections whose factors an earlier run has written."""
-    suffix = ".input_factor.weight"
-    for key in [key for key in tensors if key.endswith(suffix)]:
-        name = key.removesuffix(suffix)
-        layer = LowRankLinear.from_factors(
-            tensors[f"{name}.output_factor.weight"], tensors[key], tensors.get(f"{name}.output_factor.bias")
-        )
-        dtype = source.model.get_submodule(name).weight.dtype
-        replace_linear(source.model, name, layer.to(source.device, dtype))

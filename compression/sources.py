@@ -10,6 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from compression.lowrank import LowRankLinear, factored_linears, replace_linear
+
 
 class BlockSource(Protocol):
     """A model whose parts have values only while they are open."""
@@ -68,3 +70,26 @@ class ModelBlocks:
 def sharing_copy(block: nn.Module) -> nn.Module:
     """Return a block of its own modules but the same parameters: replacing a module in one leaves the other whole."""
     return copy.deepcopy(block, {id(parameter): parameter for parameter in block.parameters()})
+
+
+def factors_of(source: BlockSource, block: int) -> dict[str, torch.Tensor]:
+    """Return the factors of a block by name, in the dtype they will be stored in."""
+    prefix = f"model.layers.{block}."
+    return {
+        f"{name}.{part}": tensor.to(source.stored_dtype(name))
+        for name, layer in factored_linears(source.model).items()
+        if name.startswith(prefix)
+        for part, tensor in layer.state_dict().items()
+    }
+
+
+def put_back(source: BlockSource, tensors: dict[str, torch.Tensor]) -> None:
+    """Replace the projections whose factors an earlier run has written."""
+    suffix = ".input_factor.weight"
+    for key in [key for key in tensors if key.endswith(suffix)]:
+        name = key.removesuffix(suffix)
+        layer = LowRankLinear.from_factors(
+            tensors[f"{name}.output_factor.weight"], tensors[key], tensors.get(f"{name}.output_factor.bias")
+        )
+        dtype = source.model.get_submodule(name).weight.dtype
+        replace_linear(source.model, name, layer.to(source.device, dtype))

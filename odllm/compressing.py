@@ -14,6 +14,7 @@ import torch
 from compression.calibration import CalibrationBatch
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig
+from compression.plan_file import PLAN_FILE, PlanFile, write_plan
 from compression.processes import is_first_process, joined_processes, write_folder_once
 from compression.recovery import RecoveryConfig, RecoveryReport, recover
 from compression.streaming import compress_checkpoint
@@ -44,6 +45,7 @@ def compress_folder(
     out: Path,
     *,
     config: CompressionConfig,
+    plan: PlanFile | None = None,
     sequences: int,
     recover_seconds: float = 0.0,
     seed: int = 0,
@@ -52,8 +54,9 @@ def compress_folder(
 ) -> dict[str, Any]:
     """Compress the model of a folder into the folder `out` and return what its `compression.json` says.
 
-    One block of the model is in memory at a time. Under `accelerate launch` the processes share the calibration; only
-    the first one writes, recovers and has something to return.
+    `plan` decides the ranks instead of `config`, and is written beside the model. One block of the model is in memory
+    at a time. Under `accelerate launch` the processes share the calibration; only the first one writes, recovers and
+    has something to return.
 
     Raises:
         CompressionError: the model or the calibration data cannot be used, or the ratio cannot be met.
@@ -63,12 +66,14 @@ def compress_folder(
     dataset, prompt = load_dataset(dataset_folder), read_card(model_folder).prompt
     batches = sequence_batches(dataset, prompt, CALIBRATION_BATCH, seed, sequences)
     with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:
-        work = partial_folder(out) / "blocks"
+        work, ranks = partial_folder(out) / "blocks", None if plan is None else plan.plan()
         if not is_first_process():
-            compress_checkpoint(model_folder, folder, batches, config, work_folder=work)
+            compress_checkpoint(model_folder, folder, batches, config, plan=ranks, work_folder=work)
             return {}
         with progress("compressing") as bar:
-            report = compress_checkpoint(model_folder, folder, batches, config, work_folder=work, progress=bar)
+            report = compress_checkpoint(
+                model_folder, folder, batches, config, plan=ranks, work_folder=work, progress=bar
+            )
         recovery = None
         if recover_seconds > 0 and report.linears:
             student = load_model(folder)
@@ -81,6 +86,8 @@ def compress_folder(
             "seed": seed,
         }
         _carry_over(model_folder, folder, record)
+        if plan is not None:
+            write_plan(plan, folder / PLAN_FILE)
     return record
 
 
