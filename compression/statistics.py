@@ -18,7 +18,7 @@ from compression.blocks import BlockInputs, Half, half_output, half_output_and_i
 from compression.errors import CalibrationError
 from compression.processes import sum_over_processes
 
-_ROWS = 2048
+ROWS_AT_ONCE = 2048
 """Tokens converted to float64 at once."""
 
 _COLUMNS = 256
@@ -138,8 +138,8 @@ def input_moments(
         x = normalized(dense_block, half, streams.dense[number])[inputs.keep]  # [tokens, n]
         shifted = normalized(shifted_block, half, streams.shifted[number])[inputs.keep]
         tokens += len(x)
-        for start in range(0, len(x), _ROWS):
-            left, right = (rows[start : start + _ROWS].double() for rows in (x, shifted))
+        for start in range(0, len(x), ROWS_AT_ONCE):
+            left, right = (rows[start : start + ROWS_AT_ONCE].double() for rows in (x, shifted))
             sums["dense"].add(left)
             sums["shifted"].add(right)
             sums["cross"].add(left, right)
@@ -193,8 +193,8 @@ def output_moments(
         aim = aim[inputs.keep]  # [tokens, m]
         streams.dense[number] = before + output
         tokens += len(x)
-        for start in range(0, len(x), _ROWS):
-            part = slice(start, start + _ROWS)
+        for start in range(0, len(x), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
             right, target = shifted[part].double(), aim[part].double()
             sums["shifted"].add(right)
             sums["output_cross"].add(target, right)
