@@ -21,15 +21,18 @@ from compression.alignment import align, make_target
 from compression.allocation import RankPlan, Shape, check_plan, plan_ranks
 from compression.blocks import HALVES, Half, embed
 from compression.calibration import CalibrationBatch, check_batches
-from compression.checkpoint import check_supported
+from compression.checkpoint import INPUT_FACTOR, check_supported
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError, UnsupportedModelError
 from compression.lowrank import (
+    GROUPS,
     LowRankLinear,
     ProjectionGroup,
     factored_linears,
+    members,
     projection_names,
     replace_linear,
+    shared_inputs,
 )
 from compression.processes import from_first_process, is_first_process, share_of
 from compression.report import CompressionReport, LinearReport, report_linear
@@ -109,7 +112,7 @@ def compress_blocks(
     """
     started = time.monotonic()
     model = source.model
-    plan = plan_for(model, config) if plan is None else check_plan(plan, dense_shapes(model))
+    plan = plan_for(model, config) if plan is None else check_plan(plan, unit_shapes(model, shared=config.shared_inputs))
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
     shared = share_of([batch for batch in batches if batch.tokens])
@@ -147,7 +150,7 @@ def plan_for(model: Any, config: CompressionConfig) -> RankPlan:
         KeepRatioError: the keep ratio cannot be met.
     """
     return plan_ranks(
-        dense_shapes(model),
+        unit_shapes(model, shared=config.shared_inputs),
         config.keep_ratio,
         multiple=config.rank_multiple,
         floor=config.rank_floor,
@@ -168,6 +171,26 @@ def dense_shapes(model: Any) -> dict[str, Shape]:
             f"{len(already)} projections of this model are low-rank already. Compress the dense model it came from."
         )
     return {name: tuple(model.get_submodule(name).weight.shape) for name in projection_names(model)}
+
+
+def unit_shapes(model: Any, *, shared: bool) -> dict[str, Shape]:
+    """Return (m, n) of everything that gets a rank, by name, in forward order.
+
+    That is every projection of a dense model; if input factors are `shared`, the projections that read one input are
+    one matrix of all their rows, named as `ProjectionGroup.stack`.
+
+    Raises:
+        UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
+    """
+    shapes = dense_shapes(model)
+    if not shared:
+        return shapes
+    stacked: dict[str, Shape] = {}
+    for block in range(len(model.model.layers)):
+        for group in GROUPS:
+            name = f"model.layers.{block}.{group.stack}"
+            stacked[name] = (sum(shapes[member][0] for member in members(name)), shapes[members(name)[0]][1])
+    return stacked
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -227,7 +250,7 @@ def _finish_block(
         dense = sharing_copy(shifted)
         if found is not None:
             tensors, reports = found
-            _put_back(run.source, tensors)
+            _put_back(run, block, tensors)
             _move_on(run, dense, shifted)
             progress(block + 1, run.blocks, f"block {block + 1} of {run.blocks}, done before")
             return reports, True
@@ -268,8 +291,9 @@ def _compress_half(
 
 
 def _planned(run: _Run, block_name: str, group: ProjectionGroup) -> list[str]:
-    names = [f"{block_name}.{projection}" for projection in group.projections]
-    return [name for name in names if name in run.plan.ranks]
+    """Return what of a group has a rank: projections, or their stack."""
+    names = [f"{block_name}.{projection}" for projection in (*group.projections, group.stack)]
+    return [name for name in dict.fromkeys(names) if name in run.plan.ranks]
 
 
 def _compress_group(run: _Run, names: Sequence[str], moments: Moments) -> list[LinearReport]:
@@ -280,9 +304,17 @@ def _compress_group(run: _Run, names: Sequence[str], moments: Moments) -> list[L
         made = [_compress_linear(run, name, moments, whitening) for name in names]
     made = from_first_process(made)
     assert made is not None
-    for name, (layer, _) in zip(names, made, strict=True):
-        replace_linear(run.source.model, name, layer.to(run.source.device))
+    for name, (layers, _) in zip(names, made, strict=True):
+        _put(run.source, members(name), layers)
     return [report for _, report in made]
+
+
+def _put(source: BlockSource, names: Sequence[str], layers: Sequence[LowRankLinear]) -> None:
+    """Replace projections by layers that read through the first one's input factor."""
+    for name, layer in zip(names, layers, strict=True):
+        replace_linear(source.model, name, layer.to(source.device))
+        if layer is not layers[0]:
+            layer.share_input(layers[0])
 
 
 def _whitening_of(moments: Moments, config: CompressionConfig) -> Whitening:
@@ -297,9 +329,10 @@ def _whitening_of(moments: Moments, config: CompressionConfig) -> Whitening:
 
 def _compress_linear(
     run: _Run, name: str, moments: Moments, whitening: Whitening
-) -> tuple[LowRankLinear, LinearReport]:
-    dense = run.source.model.get_submodule(name)
-    weight = dense.weight.double()
+) -> tuple[list[LowRankLinear], LinearReport]:
+    """Return the layers of a projection, or of all projections of a stack, and how they came out."""
+    dense = [run.source.model.get_submodule(member) for member in members(name)]
+    weight = torch.cat([linear.weight for linear in dense]).double()  # [m, n]
     aligned = align(
         weight,
         make_target(weight, moments, run.config.alpha),
@@ -310,32 +343,46 @@ def _compress_linear(
         sweeps=run.config.sweeps,
     )
     # Rounded as they will be stored: what comes behind shall see, and repair, what the model will compute.
+    stored = run.source.stored_dtype(members(name)[0])
     output_factor, input_factor = (
-        factor.to(run.source.stored_dtype(name)).to(dense.weight.dtype).contiguous()
+        factor.to(stored).to(dense[0].weight.dtype).contiguous()
         for factor in (aligned.factors.output_factor, aligned.factors.input_factor)
     )
-    bias = None if dense.bias is None else dense.bias.detach().clone()
-    layer = LowRankLinear.from_factors(output_factor, input_factor, bias)
-    return layer, report_linear(name, (weight.shape[0], weight.shape[1]), aligned)
+    layers = [
+        LowRankLinear.from_factors(
+            rows.contiguous(), input_factor, None if linear.bias is None else linear.bias.detach().clone()
+        )
+        for linear, rows in zip(dense, output_factor.split([linear.out_features for linear in dense]), strict=True)
+    ]
+    return layers, report_linear(name, (weight.shape[0], weight.shape[1]), aligned)
 
 
 def _factors_of(source: BlockSource, block: int) -> dict[str, torch.Tensor]:
+    """Return the factors of a block as they are stored, shared ones once."""
     prefix = f"model.layers.{block}."
+    shared = shared_inputs(source.model)
     return {
         f"{name}.{part}": tensor.to(source.stored_dtype(name))
         for name, layer in factored_linears(source.model).items()
         if name.startswith(prefix)
         for part, tensor in layer.state_dict().items()
+        if not (part == INPUT_FACTOR and name in shared)
     }
 
 
-def _put_back(source: BlockSource, tensors: dict[str, torch.Tensor]) -> None:
+def _put_back(run: _Run, block: int, tensors: dict[str, torch.Tensor]) -> None:
     """Replace the projections whose factors an earlier run has written."""
-    suffix = ".input_factor.weight"
-    for key in [key for key in tensors if key.endswith(suffix)]:
-        name = key.removesuffix(suffix)
-        layer = LowRankLinear.from_factors(
-            tensors[f"{name}.output_factor.weight"], tensors[key], tensors.get(f"{name}.output_factor.bias")
-        )
-        dtype = source.model.get_submodule(name).weight.dtype
-        replace_linear(source.model, name, layer.to(source.device, dtype))
+    source = run.source
+    for unit in run.plan.ranks:
+        if not unit.startswith(f"model.layers.{block}."):
+            continue
+        names = members(unit)
+        layers = [
+            LowRankLinear.from_factors(
+                tensors[f"{name}.output_factor.weight"],
+                tensors[f"{names[0]}.{INPUT_FACTOR}"],
+                tensors.get(f"{name}.output_factor.bias"),
+            ).to(source.model.get_submodule(name).weight.dtype)
+            for name in names
+        ]
+        _put(source, names, layers)
