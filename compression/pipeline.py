@@ -24,6 +24,8 @@ from compression.calibration import CalibrationBatch, check_batches
 from compression.checkpoint import INPUT_FACTOR, check_supported
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError, UnsupportedModelError
+from compression.factorize import balance
+from compression.importance import Importance
 from compression.lowrank import (
     GROUPS,
     LowRankLinear,
@@ -51,6 +53,11 @@ class _Run:
     config: CompressionConfig
     plan: RankPlan
     streams: Streams
+    importance: Importance | None
+
+    def root(self, name: str) -> Whitening | None:
+        """R of the importance of a projection's or stack's outputs."""
+        return None if self.importance is None else self.importance.root(name)
 
     @property
     def blocks(self) -> int:
@@ -64,6 +71,7 @@ def compress(
     config: CompressionConfig,
     *,
     plan: RankPlan | None = None,
+    importance: Importance | None = None,
     work_folder: Path | None = None,
     progress: Progress = silent,
 ) -> CompressionReport:
@@ -74,6 +82,7 @@ def compress(
         batches: calibration sequences (of training users only).
         config: what to do.
         plan: ranks to use instead of those that `config` gives.
+        importance: of the projections' outputs (`compression.importance`); None takes all errors for equal.
         work_folder: where finished blocks are kept; a later call with the same model, batches, config and plan goes
             on there and gives the same bits. None keeps nothing.
         progress: told after every group of projections.
@@ -90,7 +99,13 @@ def compress(
     """
     with _evaluating(model):
         return compress_blocks(
-            ModelBlocks(model), batches, config, plan=plan, work_folder=work_folder, progress=progress
+            ModelBlocks(model),
+            batches,
+            config,
+            plan=plan,
+            importance=importance,
+            work_folder=work_folder,
+            progress=progress,
         )
 
 
@@ -100,6 +115,7 @@ def compress_blocks(
     config: CompressionConfig,
     *,
     plan: RankPlan | None = None,
+    importance: Importance | None = None,
     work_folder: Path | None = None,
     progress: Progress = silent,
 ) -> CompressionReport:
@@ -117,12 +133,12 @@ def compress_blocks(
     _check_tokens(tokens, plan, config)
     shared = share_of([batch for batch in batches if batch.tokens])
     before = count_parameters(model)
-    work = _open_work(source, batches, config, plan, work_folder)
+    work = _open_work(source, batches, config, plan, importance, work_folder)
     linears: list[LinearReport] = []
     resumed = 0
     if plan.ranks:
         with torch.no_grad():
-            run = _Run(source, config, plan, _start_streams(source, shared))
+            run = _Run(source, config, plan, _start_streams(source, shared), importance)
             for block in range(run.blocks):
                 reports, was_there = _finish_block(run, block, work, progress)
                 linears += reports
@@ -223,6 +239,7 @@ def _open_work(
     batches: Sequence[CalibrationBatch],
     config: CompressionConfig,
     plan: RankPlan,
+    importance: Importance | None,
     folder: Path | None,
 ) -> WorkFolder | None:
     """Check the weights and open the folder of finished blocks, in the process that keeps them."""
@@ -231,6 +248,8 @@ def _open_work(
     weights = hash_weights(source.weights())
     if folder is None:
         return None
+    if importance is not None:
+        weights += hash_weights(importance.matrices.items())
     return WorkFolder(folder, fingerprint(source.model, weights, batches, config, plan.ranks))
 
 
@@ -279,10 +298,17 @@ def _compress_half(
         # Not kept in a name: the largest matrices of the run are gone before the next ones are made.
         reports += _compress_group(run, names, input_moments(streams, dense, shifted, half, block_name=block_name))
     if names := _planned(run, block_name, half.writes):
-        wanted = {"dense": config.alignment != "free", "residual": config.residual_targets}
-        reports += _compress_group(
-            run, names, output_moments(streams, dense, shifted, half, block_name=block_name, **wanted)
+        moments = output_moments(
+            streams,
+            dense,
+            shifted,
+            half,
+            block_name=block_name,
+            dense=config.alignment != "free",
+            residual=config.residual_targets,
+            root=run.root(names[0]),
         )
+        reports += _compress_group(run, names, moments)
     else:
         streams.advance_dense(dense, half)
     if block + 1 < run.blocks or half is not HALVES[-1]:
@@ -333,20 +359,26 @@ def _compress_linear(
     """Return the layers of a projection, or of all projections of a stack, and how they came out."""
     dense = [run.source.model.get_submodule(member) for member in members(name)]
     weight = torch.cat([linear.weight for linear in dense]).double()  # [m, n]
+    root = run.root(name)
+    weighed = weight if root is None else root.weigh(weight.mT).mT  # Rᵀ W
     aligned = align(
-        weight,
-        make_target(weight, moments, run.config.alpha),
+        weighed,
+        make_target(weighed, moments, run.config.alpha),
         whitening,
         run.plan.ranks[name],
         alignment=run.config.alignment,
         tokens=moments.tokens,
         sweeps=run.config.sweeps,
     )
+    factors = aligned.factors
+    output_factor, input_factor = factors.output_factor, factors.input_factor
+    if root is not None:
+        output_factor, input_factor = balance(root.unweigh(output_factor.mT).mT, input_factor)  # R⁻ᵀ A
     # Rounded as they will be stored: what comes behind shall see, and repair, what the model will compute.
     stored = run.source.stored_dtype(members(name)[0])
     output_factor, input_factor = (
         factor.to(stored).to(dense[0].weight.dtype).contiguous()
-        for factor in (aligned.factors.output_factor, aligned.factors.input_factor)
+        for factor in (output_factor, input_factor)
     )
     layers = [
         LowRankLinear.from_factors(
