@@ -128,7 +128,9 @@ def compress_blocks(
     """
     started = time.monotonic()
     model = source.model
-    plan = plan_for(model, config) if plan is None else check_plan(plan, unit_shapes(model, shared=config.shared_inputs))
+    plan = (
+        plan_for(model, config) if plan is None else check_plan(plan, unit_shapes(model, shared=config.shared_inputs))
+    )
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
     shared = share_of([batch for batch in batches if batch.tokens])
@@ -288,9 +290,7 @@ def _move_on(run: _Run, dense: nn.Module, shifted: nn.Module) -> None:
         run.streams.advance_shifted(shifted, half)
 
 
-def _compress_half(
-    run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module
-) -> list[LinearReport]:
+def _compress_half(run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module) -> list[LinearReport]:
     """Compress the projections of half a block, the last one behind the others; move the streams behind it."""
     block_name, config, streams = f"model.layers.{block}", run.config, run.streams
     reports = []
@@ -377,8 +377,7 @@ def _compress_linear(
     # Rounded as they will be stored: what comes behind shall see, and repair, what the model will compute.
     stored = run.source.stored_dtype(members(name)[0])
     output_factor, input_factor = (
-        factor.to(stored).to(dense[0].weight.dtype).contiguous()
-        for factor in (output_factor, input_factor)
+        factor.to(stored).to(dense[0].weight.dtype).contiguous() for factor in (output_factor, input_factor)
     )
     layers = [
         LowRankLinear.from_factors(
