@@ -82,7 +82,7 @@ def test_shared_input_factors_are_stored_once_and_give_the_lists_of_the_model(
     model, bundle = load_model(folder), tmp_path / "bundle"
     assert_same_lists(model, folder, prompt, make_dataset(), bundle)
     kept = sum(p.numel() for p in {id(p): p for p in model.model.layers.parameters()}.values() if p.dim() == 2)
-    matrices = [tensor for tensor in onnx.load(bundle / "recommend.onnx", load_external_data=False).graph.initializer]
+    matrices = onnx.load(bundle / "recommend.onnx", load_external_data=False).graph.initializer
     stored = sum(int(np.prod(t.dims)) for t in matrices if "_factor" in t.name and len(t.dims) == 2)
     assert stored == kept  # not even the last block, whose query is a matrix of its own, stores a copy
     assert read_json(bundle / "manifest.json")["model"]["keep_ratio"] == pytest.approx(
