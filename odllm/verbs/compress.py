@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from odllm.console import print_json, progress_bar, say
@@ -104,11 +103,11 @@ def compress(
 def _check_options(context: typer.Context, out: Path | None, plan: Path | None, *, dry_run: bool) -> None:
     """Refuse options that contradict each other, as usage errors."""
     if out is None and not dry_run:
-        raise click.UsageError("Missing option '--out' (only --dry-run goes without).")
+        raise typer.BadParameter("--out is missing; only --dry-run goes without.")
     said = [name for name in _DECIDED_BY_A_PLAN if _was_said(context, name)]
     if plan is not None and said:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in said)
-        raise click.UsageError(f"--plan decides the ranks: leave out {options}, or the plan.")
+        raise typer.BadParameter(f"--plan decides the ranks: leave out {options}, or the plan.")
 
 
 def _was_said(context: typer.Context, name: str) -> bool:
