@@ -67,15 +67,18 @@ class Aligned:
     events: tuple[str, ...] = ()
 
 
-def make_target(weight: torch.Tensor, moments: Moments, projection: str, alpha: float) -> Target:
+def make_target(weight: torch.Tensor, moments: Moments, alpha: float) -> Target:
     """Return the target of a projection W `[m, n]` float64: α·(W X + D) + (1−α)·W X′.
 
     Source: OD-LLM's progressive alignment; the blended target and the residual drift are this project's.
     """
-    cross = weight @ (alpha * moments.cross + (1 - alpha) * moments.shifted)
-    if moments.drift is not None:
-        cross = cross + alpha * moments.drift
-    return Target(cross, moments.shifted, moments.energies[projection].blended(alpha))
+    cross, energy = moments.aim(weight)
+    if alpha == 1:
+        return Target(cross, moments.shifted, energy)
+    own = weight @ moments.shifted  # E[q x′ᵀ], q = W x′
+    mixed, shifted = float((cross * weight).sum()), float((own * weight).sum())  # E[pᵀ q], E‖q‖²
+    energy = alpha**2 * energy + 2 * alpha * (1 - alpha) * mixed + (1 - alpha) ** 2 * shifted
+    return Target(alpha * cross + (1 - alpha) * own, moments.shifted, energy)
 
 
 def align(
