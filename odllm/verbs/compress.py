@@ -31,7 +31,10 @@ def compress(
         str, typer.Option(help="How `odllm export` will store the weights, for --budget bytes or latency and sizes.")
     ] = "fp32",
     allocation: Annotated[
-        str, typer.Option(help="Where the budget goes: uniform, energy (spectra), or sensitivity (measured).")
+        str,
+        typer.Option(
+            help="Where the budget goes: uniform, energy (spectra), sensitivity (probes), importance (gradients)."
+        ),
     ] = "uniform",
     rank_multiple: Annotated[int, typer.Option(min=1, help="Ranks are multiples of this: 8, 16, 32 …")] = 1,
     rank_floor: Annotated[int, typer.Option(min=1, help="No rank below this.")] = 1,
@@ -52,7 +55,7 @@ def compress(
 
     The training-free result comes first; --recover SECONDS distils the factors from the dense model afterwards
     and is reported apart. A run that is stopped goes on at the block it had reached. --dry-run looks at no weight,
-    unless --allocation energy or sensitivity has to measure them.
+    unless --allocation has to measure them.
     """
     from compression.config import preset as named_preset
     from compression.plan_file import write_plan as save_plan

@@ -2,7 +2,7 @@ import pytest
 
 from compression.allocation import plan_ranks
 from compression.errors import RankError
-from compression.pipeline import dense_shapes
+from compression.pipeline import dense_shapes, unit_shapes
 from compression.plan_file import PlanAllocation, PlanBudget, make_plan_file, plan_for_model, read_plan, write_plan
 from odllm_artifact import ArtifactError, read_json, write_json
 
@@ -77,3 +77,13 @@ def test_damaged_json_is_named(path):
     path.write_text(path.read_text()[:-40])
     with pytest.raises(ArtifactError, match="is not valid JSON"):
         read_plan(path)
+
+
+def test_a_plan_for_shared_factors_is_none_for_others(llama, tmp_path):
+    plan = plan_ranks(unit_shapes(llama, shared=True), 0.5)
+    budget = PlanBudget("parameters", 0.5, plan.parameters_before, plan.parameters_after)
+    path = tmp_path / "plan.json"
+    write_plan(make_plan_file(llama, plan, budget, PlanAllocation("uniform")), path)
+    assert plan_for_model(read_plan(path), llama, path, shared_inputs=True) == plan
+    with pytest.raises(RankError, match="is for factors that are shared between projections of one input, and they"):
+        plan_for_model(read_plan(path), llama, path)

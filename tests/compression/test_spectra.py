@@ -8,7 +8,8 @@ import torch
 from compression.config import CompressionConfig, preset
 from compression.errors import CalibrationError
 from compression.greedy import allocate
-from compression.pipeline import compress, dense_shapes
+from compression.importance import Importance
+from compression.pipeline import compress, dense_shapes, unit_shapes
 from compression.sensitivity import LossReport, ProjectionLoss, measure_losses
 from compression.spectra import relative_losses
 
@@ -103,3 +104,23 @@ def test_where_the_probe_cut_nothing_the_usual_price_stands_in():
         seconds=0.0,
     )
     assert report.curves() == {"a": [4.0, 2.0, 0.0], "b": [4.0, 0.0, 0.0]}
+
+
+def test_importance_gives_losses_in_nats(llama, batches, shapes):
+    """Twice the importance of one projection's outputs: twice its losses, and nobody else's."""
+    plain = Importance({name: torch.eye(rows, dtype=torch.float64) for name, (rows, _) in shapes.items()}, 9)
+    heavier = Importance(plain.matrices | {QUERY: 2 * plain.matrices[QUERY]}, 9)
+    light, heavy = (
+        measure_losses(llama, batches, CompressionConfig(), shapes, importance=one).curves() for one in (plain, heavier)
+    )
+    assert heavy[QUERY] == pytest.approx([2 * loss for loss in light[QUERY]])
+    assert all(heavy[name] == light[name] for name in shapes if name != QUERY)
+
+
+def test_projections_that_share_an_input_factor_are_cut_together(llama, batches):
+    shapes = unit_shapes(llama, shared=True)
+    config = CompressionConfig(shared_inputs=True)
+    report = measure_losses(llama, batches, config, shapes, probe=batches[:1])
+    assert list(report.projections) == list(shapes)
+    plan = allocate(shapes, report.curves(), 0.5)
+    assert compress(llama, batches, config, plan=plan).keep_ratio == plan.achieved_keep_ratio <= 0.5

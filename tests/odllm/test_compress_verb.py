@@ -56,7 +56,7 @@ def test_a_dry_run_of_the_uniform_rule_looks_at_no_weight(dry_run, model):
     assert expected["memory"]["peak"] > expected["memory"]["statistics"] > 0
 
 
-@pytest.mark.parametrize("allocation", ["energy", "sensitivity"])
+@pytest.mark.parametrize("allocation", ["energy", "sensitivity", "importance"])
 def test_measured_allocations_give_other_ranks_within_the_budget(dry_run, allocation):
     uniform, found = dry_run(), dry_run("--allocation", allocation)
     assert found["plan"]["allocation"]["method"] == allocation
@@ -122,7 +122,7 @@ def test_a_run_that_goes_on_uses_the_ranks_it_measured(odllm, model, dataset, tm
         (("--keep-ratio", 0.01, "--allocation", "energy"), "cannot be met"),
         (("--keep-ratio", 0.05, "--budget", "bytes", "--precision", "int4-block128"), "of the bytes cannot be met"),
         (("--budget", "money"), "budget is 'money'; expected one of parameters, bytes, latency"),
-        (("--allocation", "fair"), "allocation is 'fair'; expected one of uniform, energy, sensitivity"),
+        (("--allocation", "fair"), "allocation is 'fair'; expected one of uniform, energy, sensitivity, importance"),
         (("--precision", "int5"), "precision 'int5' is not one of"),
         (("--costs", "costs.json"), "the budget is parameters. Say --budget latency"),
         (("--plan", "nowhere.json"), "cannot read nowhere.json"),
