@@ -15,6 +15,7 @@ from compression.calibration import CalibrationBatch
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig
 from compression.pipeline import compress
+from compression.plan_file import PLAN_FILE, PlanFile, write_plan
 from compression.recovery import RecoveryConfig, RecoveryReport, recover
 from lcrec.dataset import Dataset, load_dataset
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
@@ -43,6 +44,7 @@ def compress_folder(
     out: Path,
     *,
     config: CompressionConfig,
+    plan: PlanFile | None = None,
     sequences: int,
     recover_seconds: float = 0.0,
     seed: int = 0,
@@ -50,6 +52,8 @@ def compress_folder(
     progress: ProgressBar,
 ) -> dict[str, Any]:
     """Compress the model of a folder into the folder `out` and return what its `compression.json` says.
+
+    `plan` decides the ranks instead of `config`, and is written beside the model.
 
     Raises:
         CompressionError: the model or the calibration data cannot be used, or the ratio cannot be met.
@@ -61,7 +65,9 @@ def compress_folder(
     batches = sequence_batches(dataset, prompt, CALIBRATION_BATCH, seed, sequences)
     with write_folder(out, overwrite=overwrite) as folder:
         with progress("compressing") as bar:
-            report = compress(student, batches, config, work_folder=partial_folder(out) / "blocks", progress=bar)
+            ranks = None if plan is None else plan.plan()
+            work = partial_folder(out) / "blocks"
+            report = compress(student, batches, config, plan=ranks, work_folder=work, progress=bar)
         recovery = None
         if recover_seconds > 0 and report.linears:
             with progress("recovering") as bar:
@@ -72,6 +78,8 @@ def compress_folder(
             "seed": seed,
         }
         _save(student, model_folder, folder, record)
+        if plan is not None:
+            write_plan(plan, folder / PLAN_FILE)
     return record
 
 
