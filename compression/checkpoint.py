@@ -25,7 +25,14 @@ from transformers import (
 )
 
 from compression.errors import CheckpointError, RankError, UnsupportedModelError
-from compression.lowrank import LowRankLinear, factored_linears, projection_names, replace_linear
+from compression.lowrank import (
+    INPUT_FACTOR,
+    LowRankLinear,
+    factored_linears,
+    projection_names,
+    replace_linear,
+    shared_inputs,
+)
 from compression.tensor_files import INDEX_FILE, WEIGHTS_FILE, TensorFiles, weight_files
 from odllm_artifact import read_json, write_json
 
@@ -38,7 +45,8 @@ SUPPORTED_MODELS: dict[str, type[Any]] = {
 """model_type → class. A family whose blocks carry the same seven projections joins here."""
 
 RANKS_FILE = "low_rank.json"
-RANKS_SCHEMA_VERSION = 1
+RANKS_SCHEMA_VERSION = 2
+"""2 knows `shared_inputs`; a file of version 1 has none."""
 
 EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
@@ -99,7 +107,7 @@ def write_model(
     config = model.config
     check_supported(config)
     folder.mkdir(parents=True, exist_ok=True)
-    names = [name for name in model.state_dict() if not (config.tie_word_embeddings and name == HEAD)]
+    names = list(expected_shapes(model))
     _write_shards(names, read, folder, shard_bytes)
     config.dtype = read(EMBEDDING).dtype
     config.architectures = [type(model).__name__]
@@ -108,7 +116,18 @@ def write_model(
         model.generation_config.save_pretrained(folder)
     ranks = {name: layer.rank for name, layer in factored_linears(model).items()}
     if ranks:
-        write_json(folder / RANKS_FILE, {"schema_version": RANKS_SCHEMA_VERSION, "ranks": ranks})
+        content = {"schema_version": RANKS_SCHEMA_VERSION, "ranks": ranks, "shared_inputs": shared_inputs(model)}
+        write_json(folder / RANKS_FILE, content)
+
+
+def expected_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor in the folder of a model, by name: what is used twice is stored once."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in shared_inputs(model):
+        del shapes[f"{name}.{INPUT_FACTOR}"]
+    if model.config.tie_word_embeddings:
+        shapes.pop(HEAD, None)
+    return shapes
 
 
 def _write_shards(names: list[str], read: Callable[[str], torch.Tensor], folder: Path, shard_bytes: int) -> None:
@@ -192,8 +211,11 @@ def empty_model(folder: Path) -> Any:
     config = _read_config(folder)
     with torch.device("meta"):
         model = SUPPORTED_MODELS[config.model_type](config)
-        for name, rank in _read_ranks(folder, projection_names(model)).items():
+        ranks, shared = _read_ranks(folder, projection_names(model))
+        for name, rank in ranks.items():
             _factor(model, name, rank, folder)
+        for name, owner in shared.items():
+            _share(model, name, owner, folder)
     # The position tables are no part of a checkpoint: the configuration makes them.
     model.model.rotary_emb = type(model.model.rotary_emb)(config)
     if (folder / "generation_config.json").is_file():
@@ -231,15 +253,16 @@ def _read_config(folder: Path) -> Any:
     return config
 
 
-def _read_ranks(folder: Path, known: list[str]) -> dict[str, int]:
+def _read_ranks(folder: Path, known: list[str]) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the ranks by projection, and whose input factor a projection reads through if not its own."""
     path = folder / RANKS_FILE
     if not path.is_file():
-        return {}
+        return {}, {}
     content = read_json(path)
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != RANKS_SCHEMA_VERSION:
+    if version not in (1, RANKS_SCHEMA_VERSION):
         raise CheckpointError(
-            f"{path}: schema_version is {version!r}, expected {RANKS_SCHEMA_VERSION}. "
+            f"{path}: schema_version is {version!r}, expected at most {RANKS_SCHEMA_VERSION}. "
             "Compress the model again, or use the odllm that wrote it."
         )
     ranks: dict[str, int] = content.get("ranks", {})
@@ -248,7 +271,17 @@ def _read_ranks(folder: Path, known: list[str]) -> dict[str, int]:
             raise CheckpointError(f"{path}: {name} is no projection of this model. Compress the model again.")
         if type(rank) is not int:
             raise CheckpointError(f"{path}: rank of {name} is {rank!r}, expected a whole number")
-    return ranks
+    return ranks, content.get("shared_inputs", {})
+
+
+def _share(model: nn.Module, name: str, owner: str, folder: Path) -> None:
+    layers = factored_linears(model)
+    if name not in layers or owner not in layers:
+        raise CheckpointError(f"{folder / RANKS_FILE}: {name} shares the input factor of {owner}; one has no rank")
+    try:
+        layers[name].share_input(layers[owner])
+    except RankError as error:
+        raise CheckpointError(f"{folder / RANKS_FILE}: {name} and {owner}: {error}") from error
 
 
 def _factor(model: nn.Module, name: str, rank: int, folder: Path) -> None:
@@ -275,9 +308,7 @@ def _untie(files: TensorFiles, tied: bool, folder: Path) -> None:
 
 
 def _check_tensors(model: Any, files: TensorFiles, folder: Path) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if model.config.tie_word_embeddings:
-        expected.pop(HEAD, None)
+    expected = expected_shapes(model)
     found = {name: stored.shape for name, stored in files.tensors.items()}
     problems = [f"missing {name}" for name in expected if name not in found]
     problems += [f"left over {name}" for name in sorted(found) if name not in expected]

@@ -28,6 +28,8 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         shrinkage: added to the covariance's diagonal relative to its mean eigenvalue, and the pull of the
             alignment towards the dense weights.
         scarcity: more of it where tokens are few: scarcity · inputs ÷ tokens on top of `shrinkage`.
+        shared_inputs: one input factor for q, k and v, and one for gate and up, whose ranks are then those of the
+            stacked matrices: more of them within the same budget.
         rank_multiple: ranks are multiples of this.
         rank_floor: no rank below this.
         dense: patterns of projections that stay dense, paid for by the others.
@@ -46,6 +48,7 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     route: Literal["cholesky", "eigen", "gram"] = "cholesky"
     shrinkage: float = 1e-4
     scarcity: float = 0.1
+    shared_inputs: bool = False
     rank_multiple: int = 1
     rank_floor: int = 1
     dense: tuple[str, ...] = ()

@@ -109,7 +109,8 @@ def _group_parts(
     weight_bytes: int,
 ) -> tuple[int, int]:
     """Return the bytes of a group's moments, and the most that is computed beside them."""
-    rows, inputs = max(block[name] for name in group.projections)
+    inputs = block[group.projections[0]][1]
+    rows = (sum if config.shared_inputs else max)(block[name][0] for name in group.projections)
     square = inputs * inputs
     if group.residual is None:
         moments = 3 * square  # dense, shifted and cross

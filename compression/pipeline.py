@@ -24,16 +24,19 @@ from compression.calibration import CalibrationBatch, check_batches
 from compression.checkpoint import check_supported
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError, UnsupportedModelError
+from compression.factorize import balance
+from compression.importance import Importance
 from compression.lowrank import (
+    GROUPS,
     LowRankLinear,
     ProjectionGroup,
     factored_linears,
+    members,
     projection_names,
-    replace_linear,
 )
 from compression.processes import from_first_process, is_first_process, share_of
 from compression.report import CompressionReport, LinearReport, report_linear
-from compression.sources import BlockSource, ModelBlocks, factors_of, put_back, sharing_copy
+from compression.sources import BlockSource, ModelBlocks, factors_of, put_back, put_layers, sharing_copy
 from compression.statistics import Moments, Streams, input_moments, output_moments
 from compression.whitening import Whitening, no_whitening, whiten
 from compression.work import WorkFolder, fingerprint, hash_weights
@@ -48,6 +51,15 @@ class _Run:
     config: CompressionConfig
     plan: RankPlan
     streams: Streams
+    importance: Importance | None
+
+    def root(self, name: str) -> Whitening | None:
+        """R of the importance of a projection's or stack's outputs."""
+        return None if self.importance is None else self.importance.root(name)
+
+    def units(self, block: int) -> list[str]:
+        """What of a block has a rank: projections, or stacks of them."""
+        return [name for name in self.plan.ranks if name.startswith(f"model.layers.{block}.")]
 
     @property
     def blocks(self) -> int:
@@ -61,6 +73,7 @@ def compress(
     config: CompressionConfig,
     *,
     plan: RankPlan | None = None,
+    importance: Importance | None = None,
     work_folder: Path | None = None,
     progress: Progress = silent,
 ) -> CompressionReport:
@@ -71,6 +84,7 @@ def compress(
         batches: calibration sequences (of training users only).
         config: what to do.
         plan: ranks to use instead of those that `config` gives.
+        importance: of the projections' outputs (`compression.importance`); None takes all errors for equal.
         work_folder: where finished blocks are kept; a later call with the same model, batches, config and plan goes
             on there and gives the same bits. None keeps nothing.
         progress: told after every group of projections.
@@ -87,7 +101,13 @@ def compress(
     """
     with _evaluating(model):
         return compress_blocks(
-            ModelBlocks(model), batches, config, plan=plan, work_folder=work_folder, progress=progress
+            ModelBlocks(model),
+            batches,
+            config,
+            plan=plan,
+            importance=importance,
+            work_folder=work_folder,
+            progress=progress,
         )
 
 
@@ -97,6 +117,7 @@ def compress_blocks(
     config: CompressionConfig,
     *,
     plan: RankPlan | None = None,
+    importance: Importance | None = None,
     work_folder: Path | None = None,
     progress: Progress = silent,
 ) -> CompressionReport:
@@ -109,18 +130,19 @@ def compress_blocks(
     """
     started = time.monotonic()
     model = source.model
+    units = unit_shapes(model, shared=config.shared_inputs)
     # A plan may come of measured times, which are others in each process.
-    plan = from_first_process(plan_for(model, config) if plan is None else check_plan(plan, dense_shapes(model)))
+    plan = from_first_process(plan_for(model, config) if plan is None else check_plan(plan, units))
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
     shared = share_of([batch for batch in batches if batch.tokens])
     before = count_parameters(model)
-    work = _open_work(source, batches, config, plan, work_folder)
+    work = _open_work(source, batches, config, plan, importance, work_folder)
     linears: list[LinearReport] = []
     resumed = 0
     if plan.ranks:
         with torch.no_grad():
-            run = _Run(source, config, plan, _start_streams(source, shared))
+            run = _Run(source, config, plan, _start_streams(source, shared), importance)
             for block in range(run.blocks):
                 reports, was_there = _finish_block(run, block, work, progress)
                 linears += reports
@@ -148,7 +170,7 @@ def plan_for(model: Any, config: CompressionConfig) -> RankPlan:
         KeepRatioError: the keep ratio cannot be met.
     """
     return plan_ranks(
-        dense_shapes(model),
+        unit_shapes(model, shared=config.shared_inputs),
         config.keep_ratio,
         multiple=config.rank_multiple,
         floor=config.rank_floor,
@@ -169,6 +191,26 @@ def dense_shapes(model: Any) -> dict[str, Shape]:
             f"{len(already)} projections of this model are low-rank already. Compress the dense model it came from."
         )
     return {name: tuple(model.get_submodule(name).weight.shape) for name in projection_names(model)}
+
+
+def unit_shapes(model: Any, *, shared: bool) -> dict[str, Shape]:
+    """Return (m, n) of everything that gets a rank, by name, in forward order.
+
+    That is every projection of a dense model; if input factors are `shared`, the projections that read one input are
+    one matrix of all their rows, named as `ProjectionGroup.stack`.
+
+    Raises:
+        UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
+    """
+    shapes = dense_shapes(model)
+    if not shared:
+        return shapes
+    stacked: dict[str, Shape] = {}
+    for block in range(len(model.model.layers)):
+        for group in GROUPS:
+            name = f"model.layers.{block}.{group.stack}"
+            stacked[name] = (sum(shapes[member][0] for member in members(name)), shapes[members(name)[0]][1])
+    return stacked
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -201,6 +243,7 @@ def _open_work(
     batches: Sequence[CalibrationBatch],
     config: CompressionConfig,
     plan: RankPlan,
+    importance: Importance | None,
     folder: Path | None,
 ) -> WorkFolder | None:
     """Check the weights and open the folder of finished blocks, in the process that keeps them."""
@@ -209,6 +252,8 @@ def _open_work(
     weights = hash_weights(source.weights())
     if folder is None:
         return None
+    if importance is not None:
+        weights += hash_weights(importance.matrices.items())
     return WorkFolder(folder, fingerprint(source.model, weights, batches, config, plan.ranks))
 
 
@@ -228,7 +273,7 @@ def _finish_block(
         dense = sharing_copy(shifted)
         if found is not None:
             tensors, reports = found
-            put_back(run.source, tensors)
+            put_back(run.source, run.units(block), tensors)
             _move_on(run, dense, shifted)
             progress(block + 1, run.blocks, f"block {block + 1} of {run.blocks}, done before")
             return reports, True
@@ -255,10 +300,17 @@ def _compress_half(run: _Run, block: int, half: Half, dense: nn.Module, shifted:
         # Not kept in a name: the largest matrices of the run are gone before the next ones are made.
         reports += _compress_group(run, names, input_moments(streams, dense, shifted, half, block_name=block_name))
     if names := _planned(run, block_name, half.writes):
-        wanted = {"dense": config.alignment != "free", "residual": config.residual_targets}
-        reports += _compress_group(
-            run, names, output_moments(streams, dense, shifted, half, block_name=block_name, **wanted)
+        moments = output_moments(
+            streams,
+            dense,
+            shifted,
+            half,
+            block_name=block_name,
+            dense=config.alignment != "free",
+            residual=config.residual_targets,
+            root=run.root(names[0]),
         )
+        reports += _compress_group(run, names, moments)
     else:
         streams.advance_dense(dense, half)
     if block + 1 < run.blocks or half is not HALVES[-1]:
@@ -267,8 +319,9 @@ def _compress_half(run: _Run, block: int, half: Half, dense: nn.Module, shifted:
 
 
 def _planned(run: _Run, block_name: str, group: ProjectionGroup) -> list[str]:
-    names = [f"{block_name}.{projection}" for projection in group.projections]
-    return [name for name in names if name in run.plan.ranks]
+    """Return what of a group has a rank: projections, or their stack."""
+    names = [f"{block_name}.{projection}" for projection in (*group.projections, group.stack)]
+    return [name for name in dict.fromkeys(names) if name in run.plan.ranks]
 
 
 def _compress_group(run: _Run, names: Sequence[str], moments: Moments) -> list[LinearReport]:
@@ -279,8 +332,8 @@ def _compress_group(run: _Run, names: Sequence[str], moments: Moments) -> list[L
         made = [_compress_linear(run, name, moments, whitening) for name in names]
     made = from_first_process(made)
     assert made is not None
-    for name, (layer, _) in zip(names, made, strict=True):
-        replace_linear(run.source.model, name, layer.to(run.source.device))
+    for name, (layers, _) in zip(names, made, strict=True):
+        put_layers(run.source, members(name), layers)
     return [report for _, report in made]
 
 
@@ -296,23 +349,34 @@ def _whitening_of(moments: Moments, config: CompressionConfig) -> Whitening:
 
 def _compress_linear(
     run: _Run, name: str, moments: Moments, whitening: Whitening
-) -> tuple[LowRankLinear, LinearReport]:
-    dense = run.source.model.get_submodule(name)
-    weight = dense.weight.double()
+) -> tuple[list[LowRankLinear], LinearReport]:
+    """Return the layers of a projection, or of all projections of a stack, and how they came out."""
+    dense = [run.source.model.get_submodule(member) for member in members(name)]
+    weight = torch.cat([linear.weight for linear in dense]).double()  # [m, n]
+    root = run.root(name)
+    weighed = weight if root is None else root.weigh(weight.mT).mT  # Rᵀ W
     aligned = align(
-        weight,
-        make_target(weight, moments, run.config.alpha),
+        weighed,
+        make_target(weighed, moments, run.config.alpha),
         whitening,
         run.plan.ranks[name],
         alignment=run.config.alignment,
         tokens=moments.tokens,
         sweeps=run.config.sweeps,
     )
+    factors = aligned.factors
+    output_factor, input_factor = factors.output_factor, factors.input_factor
+    if root is not None:
+        output_factor, input_factor = balance(root.unweigh(output_factor.mT).mT, input_factor)  # R⁻ᵀ A
     # Rounded as they will be stored: what comes behind shall see, and repair, what the model will compute.
+    stored = run.source.stored_dtype(members(name)[0])
     output_factor, input_factor = (
-        factor.to(run.source.stored_dtype(name)).to(dense.weight.dtype).contiguous()
-        for factor in (aligned.factors.output_factor, aligned.factors.input_factor)
+        factor.to(stored).to(dense[0].weight.dtype).contiguous() for factor in (output_factor, input_factor)
     )
-    bias = None if dense.bias is None else dense.bias.detach().clone()
-    layer = LowRankLinear.from_factors(output_factor, input_factor, bias)
-    return layer, report_linear(name, (weight.shape[0], weight.shape[1]), aligned)
+    layers = [
+        LowRankLinear.from_factors(
+            rows.contiguous(), input_factor, None if linear.bias is None else linear.bias.detach().clone()
+        )
+        for linear, rows in zip(dense, output_factor.split([linear.out_features for linear in dense]), strict=True)
+    ]
+    return layers, report_linear(name, (weight.shape[0], weight.shape[1]), aligned)

@@ -1,8 +1,10 @@
-"""What the model loses when one projection is cut: the measured weight of that projection's energy.
+"""What the model loses when a projection is cut, so that ranks can be given where they are needed.
 
-Each projection alone is truncated to a probe rank, and the divergence of the model's next-code distribution from the
+`energy` counts the share of a projection's own output that is lost. `sensitivity` measures what that share is worth:
+each projection alone is truncated to a probe rank, and the divergence of the model's next-code distribution from the
 dense one is taken on a few sequences. Small errors add up as their energy does, so divergence ÷ lost energy is the
-price of energy there, and price · energy beyond r what rank r costs the model.
+price of energy there, and price · energy beyond r what rank r costs the model. `importance` takes the price of every
+output from the model's Fisher information instead (`compression.importance`): gradients, no probes.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import torch
@@ -21,20 +23,22 @@ from compression.calibration import CalibrationBatch
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError
 from compression.factorize import factorize
+from compression.importance import Importance
+from compression.lowrank import members
 from compression.recovery import IGNORED, divergence, next_tokens
-from compression.spectra import relative_losses, walk_blocks
+from compression.spectra import relative_losses, tails, walk_blocks
 from compression.whitening import Whitening
 from odllm_artifact import Progress, silent
 
-Allocation = Literal["uniform", "energy", "sensitivity"]
-ALLOCATIONS: tuple[Allocation, ...] = ("uniform", "energy", "sensitivity")
+Allocation = Literal["uniform", "energy", "sensitivity", "importance"]
+ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 
 
 class ProjectionLoss(msgspec.Struct, frozen=True):
-    """What one projection loses.
+    """What one projection, or one stack of them, loses.
 
     Attributes:
-        energies: share of its output's energy lost at rank 0, 1, 2 … min(m, n).
+        energies: lost at rank 0, 1, 2 … min(m, n): shares of its output's, or nats where outputs have importance.
         probe_rank: where it was cut alone; 0 if it was not.
         divergence: mean KL from the dense model then, nats a position.
     """
@@ -86,6 +90,7 @@ def measure_losses(
     *,
     probe: Sequence[CalibrationBatch] = (),
     code_token_ids: Sequence[int] | None = None,
+    importance: Importance | None = None,
     progress: Progress = silent,
 ) -> LossReport:
     """Return what every projection of a dense model loses at every rank; the model is left as it was.
@@ -94,11 +99,12 @@ def measure_losses(
         model: dense.
         batches: calibration sequences of training users.
         config: how inputs are whitened; its keep ratio gives the ranks that are probed.
-        shapes: (m, n) of the projections, by full module name.
+        shapes: (m, n) of everything that gets a rank, as `compression.pipeline.unit_shapes` gives them.
         probe: a few sequences on which each projection is cut alone; none leaves energies unweighed. Takes as many
             passes over the blocks behind a projection as there are projections.
         code_token_ids: compare the distributions over these tokens only, where one of them comes next; None compares
             the whole vocabulary everywhere.
+        importance: of the projections' outputs; then losses are half the weighed energies, in nats.
         progress: told after every block.
 
     Raises:
@@ -112,10 +118,12 @@ def measure_losses(
         with torch.no_grad():
             prober = _Prober(model, probe, code_token_ids) if probe else None
             for block in walk_blocks(model, batches, config, progress=progress):
-                for projection, whitening in block.whitenings.items():
-                    name = f"model.layers.{block.index}.{projection}"
-                    rank = max(min(uniform_rank(shapes[name], config.keep_ratio), break_even_rank(shapes[name])), 1)
-                    found[name] = _measure(block.module.get_submodule(projection), name, whitening, rank, prober)
+                prefix = f"model.layers.{block.index}."
+                for name, shape in shapes.items():
+                    if name.startswith(prefix):
+                        whitening = block.whitenings[members(name)[0].removeprefix(prefix)]
+                        rank = max(min(uniform_rank(shape, config.keep_ratio), break_even_rank(shape)), 1)
+                        found[name] = _measure(model, name, whitening, rank, importance, prober)
                 if prober is not None:
                     prober.advance()
     finally:
@@ -124,12 +132,21 @@ def measure_losses(
     return LossReport(found, tokens, 0 if prober is None else prober.rows, time.monotonic() - started)
 
 
-def _measure(linear: Any, name: str, whitening: Whitening, rank: int, prober: _Prober | None) -> ProjectionLoss:
-    factors = factorize(whitening.weigh(linear.weight.double()), whitening, rank)
-    energies = tuple(relative_losses(factors.singular_values.square()))
+def _measure(
+    model: Any, name: str, whitening: Whitening, rank: int, importance: Importance | None, prober: _Prober | None
+) -> ProjectionLoss:
+    linears = [model.get_submodule(member) for member in members(name)]
+    weight = torch.cat([linear.weight for linear in linears]).double()  # [m, n]
+    if importance is not None:
+        weight = importance.root(name).weigh(weight.mT).mT  # Rᵀ W
+    factors = factorize(whitening.weigh(weight), whitening, rank)
+    energies = factors.singular_values.square()
+    if importance is not None:
+        return ProjectionLoss(tuple((tails(energies) / 2).tolist()))
+    shares = tuple(relative_losses(energies))
     if prober is None:
-        return ProjectionLoss(energies)
-    return ProjectionLoss(energies, rank, prober.cut(name, linear, factors.product))
+        return ProjectionLoss(shares)
+    return ProjectionLoss(shares, rank, prober.cut(name, linears, factors.product))
 
 
 class _Prober:
@@ -161,16 +178,24 @@ class _Prober:
         rows = self.model.model.norm(hidden[self.inputs[i].keep][self.asked[i]])
         return rows @ self.head.mT
 
-    def cut(self, name: str, linear: Any, weight: torch.Tensor) -> float:
-        """Return the mean divergence in nats while one projection of the current block has another weight."""
-        original = linear.weight.data
-        linear.weight.data = weight.to(original.dtype)
+    def cut(self, name: str, linears: Sequence[Any], weight: torch.Tensor) -> float:
+        """Return the mean divergence in nats while projections of the current block have other weights.
+
+        Args:
+            name: of the projection or stack, for messages.
+            linears: the projections.
+            weight: `[sum of their rows, n]`.
+        """
+        originals = [linear.weight.data for linear in linears]
+        for linear, rows in zip(linears, weight.split([len(one) for one in originals]), strict=True):
+            linear.weight.data = rows.to(linear.weight.dtype)
         try:
             apart = sum(
                 float(divergence(self._answer(i), answer)) * len(answer) for i, answer in enumerate(self.answers)
             )
         finally:
-            linear.weight.data = original
+            for linear, original in zip(linears, originals, strict=True):
+                linear.weight.data = original
         if not math.isfinite(apart):
             raise CalibrationError(f"the model's answers are NaN or infinite when {name} is cut. Check its weights.")
         return max(apart / self.rows, 0.0)

@@ -101,10 +101,14 @@ def _whitenings(
     return whitenings
 
 
+def tails(energies: torch.Tensor) -> torch.Tensor:
+    """Return the energy beyond rank 0, 1, 2 … for energies `[min(m, n)]` falling, as `[min(m, n) + 1]`."""
+    beyond = energies.double().flip(0).cumsum(0).flip(0)
+    return torch.cat([beyond, beyond.new_zeros(1)])
+
+
 def relative_losses(energies: torch.Tensor) -> list[float]:
     """Return the share of a projection's energy that is lost at rank 0, 1, 2 …, for energies `[min(m, n)]` falling."""
-    beyond = energies.double().flip(0).cumsum(0).flip(0)  # [min(m, n)]
-    total = float(beyond[0])
-    if total <= 0:
-        return [0.0] * (len(energies) + 1)
-    return [*(beyond / total).tolist(), 0.0]
+    beyond = tails(energies)
+    result: list[float] = (beyond / max(float(beyond[0]), 1e-300)).tolist()
+    return result

@@ -6,6 +6,7 @@ from typing import Any
 
 from compression.allocation import RankPlan
 from compression.costs import MatrixCosts
+from compression.lowrank import members
 from odllm_export.precision import Precision
 
 _SCALE_BYTES = 4
@@ -36,7 +37,7 @@ def model_bytes(model: Any, plan: RankPlan, precision: Precision) -> int:
         plan: ranks of its projections.
         precision: of everything but vectors.
     """
-    projections = {f"{name}.weight" for name in plan.shapes}
+    projections = {f"{member}.weight" for name in plan.shapes for member in members(name)}
     total = plan.cost(byte_costs(precision))
     for name, parameter in model.named_parameters():  # tied ones come once
         if name not in projections:

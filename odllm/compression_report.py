@@ -6,7 +6,6 @@ from typing import Any
 
 from odllm.console import out, print_table, say
 
-_SHORT = ("q", "k", "v", "o", "gate", "up", "down")
 _UNITS = {"parameters": "parameters", "bytes": "bytes", "latency": "µs of a call"}
 
 
@@ -52,12 +51,12 @@ def print_plan(record: dict[str, Any]) -> None:
     rows: dict[str, dict[str, str]] = {}
     for name, rank in ranks.items():
         block, _, projection = name.removeprefix("model.layers.").partition(".")
-        rows.setdefault(block, {})[projection.rpartition(".")[2].removesuffix("_proj")] = str(rank)
+        rows.setdefault(block, {})[projection.rpartition(".")[2].replace("_proj", "")] = str(rank)
     print_table(
         f"Ranks: {allocation['method']}, {budget['keep_ratio']} of the {budget['currency']} asked for; "
         f"{record['keep_ratio']:.3f} of the parameters of the factored matrices kept",
-        ["block", *_SHORT],
-        [[block, *(cells[name] for name in _SHORT)] for block, cells in rows.items()],
+        ["block", *next(iter(rows.values()))],
+        [[block, *cells.values()] for block, cells in rows.items()],
     )
     memory = record["memory"]
     parts = ", ".join(f"{name} {_mib(size)}" for name, size in memory.items() if name != "peak")

@@ -10,7 +10,7 @@ import msgspec
 from compression.checkpoint import empty_model
 from compression.config import CompressionConfig
 from compression.memory_model import estimate_memory
-from compression.pipeline import count_parameters
+from compression.pipeline import count_parameters, dense_shapes
 from compression.plan_file import PlanFile
 from compression.time_model import estimate_flops, time_class
 from lcrec.dataset import load_dataset
@@ -38,8 +38,9 @@ def describe_plan(
     )
     before = count_parameters(model)
     tokens = sum(batch.tokens for batch in batches)
+    shapes = dense_shapes(model)
     memory = estimate_memory(
-        plan.shapes,
+        shapes,
         config,
         positions=sum(batch.input_ids.numel() for batch in batches),
         batch_positions=max(batch.input_ids.numel() for batch in batches),
@@ -56,5 +57,5 @@ def describe_plan(
         "weight_bytes_after": model_bytes(model, plan, stored),
         "calibration_tokens": tokens,
         "memory": msgspec.to_builtins(memory) | {"peak": memory.peak},
-        "time": time_class(estimate_flops(plan.shapes, config, tokens=tokens), threads),
+        "time": time_class(estimate_flops(shapes, config, tokens=tokens), threads),
     }

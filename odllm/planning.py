@@ -10,14 +10,17 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 
 from compression.allocation import RankPlan, plan_ranks
+from compression.calibration import CalibrationBatch
 from compression.checkpoint import empty_model, load_model, open_tensors
 from compression.config import CompressionConfig
 from compression.costs import PARAMETERS, Costs, Currency, Shape
 from compression.errors import ConfigError
 from compression.greedy import allocate, check_budget
-from compression.pipeline import dense_shapes, plan_for
+from compression.importance import output_importance
+from compression.pipeline import plan_for, unit_shapes
 from compression.plan_file import (
     PLAN_FILE,
     PlanAllocation,
@@ -29,6 +32,8 @@ from compression.plan_file import (
 )
 from compression.sensitivity import ALLOCATIONS, Allocation, LossReport, measure_losses
 from lcrec.dataset import Dataset, load_dataset
+from lcrec.evaluate import dataset_catalog
+from lcrec.legal_codes import legal_next_codes
 from lcrec.model import code_token_ids
 from lcrec.prompt import Prompt, read_card
 from odllm.byte_costs import byte_costs
@@ -110,10 +115,10 @@ def find_plan(
         ExportError: a precision without products of its own.
     """
     model = empty_model(model_folder)
-    open_tensors(model, model_folder)
+    open_tensors(model, model_folder)  # the headers are those of the model, or an error
     if request.plan is not None:
         file = read_plan(request.plan)
-        plan_for_model(file, model, request.plan)
+        plan_for_model(file, model, request.plan, shared_inputs=config.shared_inputs)
         return file
     if work is None or not (request.budget == "latency" or request.allocation != "uniform"):
         return _make_plan(model, model_folder, dataset_folder, config, request, progress)
@@ -135,7 +140,8 @@ def _make_plan(
     progress: ProgressBar,
 ) -> PlanFile:
     """Return a plan under the budget; `model` has shapes only."""
-    shapes, precision = dense_shapes(model), find_precision(request.precision)
+    shapes = unit_shapes(model, shared=config.shared_inputs)
+    precision = find_precision(request.precision)
     dataset, prompt = load_dataset(dataset_folder), read_card(model_folder).prompt
     costs = _costs(shapes, precision, dataset, prompt, config, request, progress)
     plan, losses = _allocated(model, model_folder, shapes, costs, dataset, prompt, config, request, progress)
@@ -225,17 +231,42 @@ def _allocated(
             return plan_for(model, config), None
         return plan_ranks(shapes, config.keep_ratio, costs=costs, **steps), None
     check_budget(shapes, config.keep_ratio, costs=costs, **steps)
-    probe = []
+    losses = _losses(load_model(folder), shapes, dataset, prompt, config, request, progress)
+    return allocate(shapes, losses.curves(), config.keep_ratio, costs=costs, **steps), losses
+
+
+def _losses(
+    model: Any,
+    shapes: dict[str, Shape],
+    dataset: Dataset,
+    prompt: Prompt,
+    config: CompressionConfig,
+    request: PlanRequest,
+    progress: ProgressBar,
+) -> LossReport:
+    """Measure what the allocation goes by."""
+    batches = sequence_batches(dataset, prompt, CALIBRATION_BATCH, request.seed, request.sequences)
+    codes = code_token_ids(prompt)
+    probe, importance = [], None
     if request.allocation == "sensitivity":
         probe = sequence_batches(dataset, prompt, CALIBRATION_BATCH, request.seed + 1, PROBE_SEQUENCES)
+    if request.allocation == "importance":
+        catalog = dataset_catalog(dataset)
+
+        def allowed(batch: CalibrationBatch) -> torch.Tensor:
+            real = batch.attention_mask.bool().numpy()
+            return torch.from_numpy(legal_next_codes(catalog, prompt, batch.input_ids.numpy(), real))
+
+        with progress("taking gradients") as bar:
+            importance = output_importance(model, batches, codes, allowed, seed=request.seed, progress=bar)
     with progress(f"measuring {request.allocation}") as bar:
-        losses = measure_losses(
-            load_model(folder),
-            sequence_batches(dataset, prompt, CALIBRATION_BATCH, request.seed, request.sequences),
+        return measure_losses(
+            model,
+            batches,
             config,
             shapes,
             probe=probe,
-            code_token_ids=code_token_ids(prompt),
+            code_token_ids=codes,
+            importance=importance,
             progress=bar,
         )
-    return allocate(shapes, losses.curves(), config.keep_ratio, costs=costs, **steps), losses

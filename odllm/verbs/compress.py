@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from odllm.console import print_json, progress_bar, say
@@ -32,7 +31,10 @@ def compress(
         str, typer.Option(help="How `odllm export` will store the weights, for --budget bytes or latency and sizes.")
     ] = "fp32",
     allocation: Annotated[
-        str, typer.Option(help="Where the budget goes: uniform, energy (spectra), or sensitivity (measured).")
+        str,
+        typer.Option(
+            help="Where the budget goes: uniform, energy (spectra), sensitivity (probes), importance (gradients)."
+        ),
     ] = "uniform",
     rank_multiple: Annotated[int, typer.Option(min=1, help="Ranks are multiples of this: 8, 16, 32 …")] = 1,
     rank_floor: Annotated[int, typer.Option(min=1, help="No rank below this.")] = 1,
@@ -53,7 +55,7 @@ def compress(
 
     The training-free result comes first; --recover SECONDS distils the factors from the dense model afterwards
     and is reported apart. A run that is stopped goes on at the block it had reached. --dry-run looks at no weight,
-    unless --allocation energy or sensitivity has to measure them.
+    unless --allocation has to measure them.
     """
     from compression.config import preset as named_preset
     from compression.plan_file import write_plan as save_plan
@@ -106,11 +108,11 @@ def compress(
 def _check_options(context: typer.Context, out: Path | None, plan: Path | None, *, dry_run: bool) -> None:
     """Refuse options that contradict each other, as usage errors."""
     if out is None and not dry_run:
-        raise click.UsageError("Missing option '--out' (only --dry-run goes without).")
+        raise typer.BadParameter("--out is missing; only --dry-run goes without.")
     said = [name for name in _DECIDED_BY_A_PLAN if _was_said(context, name)]
     if plan is not None and said:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in said)
-        raise click.UsageError(f"--plan decides the ranks: leave out {options}, or the plan.")
+        raise typer.BadParameter(f"--plan decides the ranks: leave out {options}, or the plan.")
 
 
 def _was_said(context: typer.Context, name: str) -> bool:
