@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -15,6 +16,19 @@ from compression.recovery_config import RecoveryConfig
 
 FACTORS = ("input_factor", "output_factor")
 """The linear layers inside a `LowRankLinear`, by name."""
+
+
+def require_installed(config: RecoveryConfig) -> None:
+    """Refuse a method whose library is missing: worth asking before a long compression.
+
+    Raises:
+        ConfigError: the method is `lora` and PEFT is not installed.
+    """
+    if config.method == "lora" and find_spec("peft") is None:
+        raise ConfigError(
+            "recovery by LoRA needs PEFT, which is not installed. Install it with: pip install 'odllm[recovery]', "
+            "or choose the method 'factors'."
+        )
 
 
 @contextmanager
@@ -78,15 +92,11 @@ def _adapters(student: nn.Module, config: RecoveryConfig) -> Iterator[list[nn.Pa
 
 
 def _lora_model(student: nn.Module, config: RecoveryConfig) -> Any:
-    try:
-        from peft import LoraConfig
-        from peft.tuners.lora import LoraModel
-    except ImportError as error:
-        raise ConfigError(
-            "recovery by LoRA needs PEFT, which is not installed. Install it with: pip install 'odllm[recovery]', "
-            "or choose the method 'factors'."
-        ) from error
+    require_installed(config)
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraModel
+
     lora = LoraConfig(r=config.lora_rank, lora_alpha=config.lora_rank, lora_dropout=0.0, target_modules=list(FACTORS))
-    with torch.random.fork_rng():  # the adapters' first values; the caller's random numbers stay as they are
+    with torch.random.fork_rng(devices=()):  # the adapters' first values; the caller's random numbers stay as they are
         torch.manual_seed(config.seed)
         return LoraModel(student, lora, "recovery")
