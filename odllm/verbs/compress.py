@@ -9,6 +9,7 @@ import typer
 
 from odllm.console import print_json, print_table, progress_bar, say
 from odllm.options import Json, Overwrite, Seed, Threads
+from odllm.verbs.recover import recovery_line
 
 
 def compress(
@@ -16,8 +17,11 @@ def compress(
     dataset: Annotated[Path, typer.Option(help="Dataset folder with item codes; its training users calibrate.")],
     out: Annotated[Path, typer.Option(help="Folder of the compressed model.")],
     keep_ratio: Annotated[float, typer.Option(help="Kept fraction of the factored matrices; 0.5 halves them.")] = 0.5,
-    sequences: Annotated[int, typer.Option(help="Calibration sequences.", min=1)] = 1024,
+    sequences: Annotated[int | None, typer.Option(help="Calibration sequences.  [default: 1024]")] = None,
+    calibration_tokens: Annotated[int | None, typer.Option(help="About so many calibration tokens instead.")] = None,
+    calibration: Annotated[str, typer.Option(help="Which sequences: covering or random.")] = "covering",
     recover: Annotated[float, typer.Option(help="Seconds of distillation afterwards; 0 for none.", min=0)] = 0.0,
+    recovery_method: Annotated[str, typer.Option(help="What learns in it: factors or lora.")] = "factors",
     preset: Annotated[str, typer.Option(help="Recipe: default, paper, svd-llm, …: docs/compression.md lists them.")] = "default",
     seed: Seed = 0,
     threads: Threads = 1,
@@ -42,8 +46,11 @@ def compress(
         dataset,
         out,
         config=config,
-        sequences=sequences,
+        sequences=1024 if sequences is None and calibration_tokens is None else sequences,
+        tokens=calibration_tokens,
+        calibration=calibration,  # type: ignore[arg-type]
         recover_seconds=recover,
+        recovery_method=recovery_method,  # type: ignore[arg-type]
         seed=seed,
         overwrite=overwrite,
         progress=progress_bar,
@@ -69,12 +76,18 @@ def _print_report(record: dict[str, Any]) -> None:
     for linear in linears:
         for event in linear["events"]:
             say(f"note: {linear['name']}: {event}")
-    recovery = record["recovery"]
-    if recovery:
-        say(
-            f"recovery: {recovery['steps']} steps in {recovery['seconds']:.0f} s, "
-            f"KL {recovery['kl_first']:.4f} → {recovery['kl_last']:.4f}"
-        )
+    say(_calibration_line(record["calibration"]))
+    if record["recovery"]:
+        say(recovery_line(record["recovery"]))
+
+
+def _calibration_line(calibration: dict[str, Any]) -> str:
+    levels = zip(calibration["code_tokens"], calibration["code_tokens_of_data"], strict=True)
+    return (
+        f"calibration: {calibration['sequences']:,} sequences ({calibration['choice']}), {calibration['tokens']:,} tokens, "
+        f"{calibration['coverage']:.0%} of the code tokens (by level {', '.join(f'{a} of {b}' for a, b in levels)}), "
+        f"{calibration['mean_items']:.1f} items a sequence (data: {calibration['mean_items_of_data']:.1f})"
+    )
 
 
 def _cells(linear: dict[str, Any]) -> list[str]:
