@@ -16,10 +16,10 @@ from typing import Any, Literal
 import msgspec
 
 from compression.allocation import RankPlan, check_plan, few
+from compression.config import Allocation
 from compression.costs import Currency, Shape
 from compression.errors import RankError
 from compression.pipeline import unit_shapes
-from compression.sensitivity import Allocation
 from odllm_artifact import read_json, write_json
 
 PLAN_SCHEMA_VERSION = 1

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 import torch
@@ -21,17 +21,14 @@ from compression.allocation import Shape, break_even_rank, uniform_rank
 from compression.blocks import embed, run_block
 from compression.calibration import CalibrationBatch
 from compression.config import CompressionConfig
+from compression.distillation import IGNORED, divergence, next_tokens
 from compression.errors import CalibrationError
 from compression.factorize import factorize
 from compression.importance import Importance
 from compression.lowrank import members
-from compression.recovery import IGNORED, divergence, next_tokens
 from compression.spectra import relative_losses, tails, walk_blocks
 from compression.whitening import Whitening
 from odllm_artifact import Progress, silent
-
-Allocation = Literal["uniform", "energy", "sensitivity", "importance"]
-ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 
 
 class ProjectionLoss(msgspec.Struct, frozen=True):

@@ -24,12 +24,30 @@ def print_report(record: dict[str, Any]) -> None:
     for linear in linears:
         for event in linear["events"]:
             say(f"note: {linear['name']}: {event}")
-    recovery = record["recovery"]
-    if recovery:
-        say(
-            f"recovery: {recovery['steps']} steps in {recovery['seconds']:.0f} s, "
-            f"KL {recovery['kl_first']:.4f} → {recovery['kl_last']:.4f}"
-        )
+    say(_calibration_line(record["calibration"]))
+    if record["recovery"]:
+        say(recovery_line(record["recovery"]))
+
+
+def recovery_line(recovery: dict[str, Any]) -> str:
+    """Return what a recovery did, in one line."""
+    scores = recovery["validations"]
+    judged = f", validation NDCG@10 {scores[0][1]:.4f} → {scores[-1][1]:.4f}" if scores else ""
+    kept = ", the factors were better before and are kept" if scores and not recovery["best_step"] else ""
+    return (
+        f"recovery: {recovery['method']}, {recovery['trainable_parameters']:,} parameters, {recovery['steps']} steps in "
+        f"{recovery['seconds']:.0f} s, KL {recovery['kl_first']:.4f} → {recovery['kl_last']:.4f}{judged}{kept}"
+    )
+
+
+def _calibration_line(calibration: dict[str, Any]) -> str:
+    levels = zip(calibration["code_tokens"], calibration["code_tokens_of_data"], strict=True)
+    return (
+        f"calibration: {calibration['sequences']:,} sequences ({calibration['choice']}), {calibration['tokens']:,} "
+        f"tokens, {calibration['coverage']:.0%} of the code tokens "
+        f"(by level {', '.join(f'{a} of {b}' for a, b in levels)}), "
+        f"{calibration['mean_items']:.1f} items a sequence (data: {calibration['mean_items_of_data']:.1f})"
+    )
 
 
 def _cells(linear: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from compression.config import CompressionConfig, preset
 from compression.errors import CalibrationError, CheckpointError, KeepRatioError, RankError, UnsupportedModelError
 from compression.lowrank import factored_linears, projection_names
 from compression.pipeline import compress, count_parameters, dense_shapes, plan_for
-from compression.recovery import divergence
+from compression.distillation import divergence
 from compression.report import CompressionReport
 
 VARIANTS = {
