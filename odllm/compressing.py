@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from accelerate import PartialState
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig
 from compression.plan_file import PLAN_FILE, PlanFile, write_plan
-from compression.processes import is_first_process, joined_processes, write_folder_once
+from compression.processes import from_first_process, is_first_process, joined_processes, write_folder_once
 from compression.recovery import recover
 from compression.recovery_config import RecoveryConfig, RecoveryMethod, RecoveryReport
 from compression.streaming import compress_checkpoint
@@ -29,6 +30,7 @@ from odllm_artifact import (
     read_json,
     resolve_output,
     sha256_folder,
+    silent,
     write_folder,
     write_json,
 )
@@ -56,7 +58,7 @@ def compress_folder(
     """Compress a recommender into the folder `out` and return what its `compression.json` says.
 
     One block of the model is in memory at a time, but for the gradients and the recovery. Under `accelerate launch`
-    the processes share the calibration; only the first one writes, recovers and has something to return.
+    every process calls this and takes its share; the first one writes, and has something to return.
 
     Args:
         calibrated: the dense recommender and the sequences that calibrate.
@@ -77,25 +79,30 @@ def compress_folder(
     model_folder = calibrated.model_folder
     batches = calibrated.batches
     with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:
+        progress = progress if is_first_process() else _quiet
         if plan is None:
             plan = find_plan(calibrated, config, PlanRequest(), progress, work=out)
         importance = calibrated.importance(progress) if config.weigh_outputs else None
-        how: dict[str, Any] = {
-            "plan": plan.plan(),
-            "importance": importance,
-            "work_folder": partial_folder(out) / "blocks",
-        }
-        if not is_first_process():
-            compress_checkpoint(model_folder, folder, batches, config, **how)
-            return {}
         with progress("compressing") as bar:
-            report = compress_checkpoint(model_folder, folder, batches, config, **how, progress=bar)
+            report = compress_checkpoint(
+                model_folder,
+                folder,
+                batches,
+                config,
+                plan=plan.plan(),
+                importance=importance,
+                work_folder=partial_folder(out) / "blocks",
+                progress=bar,
+            )
         recovered = None
         if recovery is not None and report.linears:
-            student = load_model(folder)
+            student = load_model(from_first_process(folder))  # which is written when the first one gets here
             with progress("recovering") as bar:
                 recovered = _distil(student, model_folder, calibrated.dataset, calibrated.prompt, recovery, bar)
-            save_model(student, folder)
+            if is_first_process():
+                save_model(student, folder)
+        if not is_first_process():
+            return {}
         record = msgspec.to_builtins(report) | {
             "calibration": msgspec.to_builtins(calibrated.chosen.report),
             "recovery": msgspec.to_builtins(recovered),
@@ -159,6 +166,11 @@ def recovery_options(
     # Validated at the start and the end only: in between it costs steps, and picks by noise.
     config = RecoveryConfig(seconds=seconds, max_steps=max_steps, method=method, seed=seed, validations=1)
     return config if lora_rank is None else msgspec.structs.replace(config, lora_rank=lora_rank)
+
+
+def _quiet(title: str) -> AbstractContextManager[Progress]:
+    """Open no bar: one process's is enough."""
+    return nullcontext(silent)
 
 
 def _distil(

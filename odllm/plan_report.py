@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from compression.allocation import Shape
 from compression.checkpoint import empty_model
 from compression.config import CompressionConfig
 from compression.memory_model import estimate_memory
@@ -31,6 +33,7 @@ def describe_plan(
         config,
         positions=sum(batch.input_ids.numel() for batch in batches),
         batch_positions=max(batch.input_ids.numel() for batch in batches),
+        resident_bytes=_for_gradients(shapes, before) if config.weigh_outputs else 0,
         embedding=tuple(model.model.embed_tokens.weight.shape),
     )
     dense = type(plan)(plan.shapes)
@@ -46,3 +49,8 @@ def describe_plan(
         "memory": msgspec.to_builtins(memory) | {"peak": memory.peak},
         "time": time_class(estimate_flops(shapes, config, tokens=tokens), threads),
     }
+
+
+def _for_gradients(shapes: Mapping[str, Shape], parameters: int) -> int:
+    """Return the bytes of the whole model in float32 and of the float64 importance of all outputs."""
+    return 4 * parameters + 8 * sum(rows * rows for rows, _ in shapes.values())
