@@ -99,7 +99,7 @@ def find_plan(
     open_tensors(model, model_folder)  # the headers are those of the model, or an error
     if request.plan is not None:
         file = read_plan(request.plan)
-        plan_for_model(file, model, request.plan, shared_inputs=config.shared_inputs)
+        plan_for_model(file, model, request.plan)
         return file
     if work is None or not (request.budget == "latency" or config.allocation != "uniform"):
         return _make_plan(model, calibrated, config, request, progress)
