@@ -29,7 +29,7 @@ Allowed = Callable[[CalibrationBatch], torch.Tensor]
 chosen where none may."""
 
 SHRINKAGE = 1e-2
-"""Added to G's diagonal relative to its mean: gradients of a few thousand tokens do not say that an output is useless."""
+"""Added to G's diagonal relative to its mean: gradients of a few thousand tokens call no output useless."""
 
 
 @dataclass(frozen=True)

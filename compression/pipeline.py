@@ -21,7 +21,7 @@ from compression.alignment import align, make_target
 from compression.allocation import RankPlan, Shape, check_plan, plan_ranks
 from compression.blocks import HALVES, Half, embed
 from compression.calibration import CalibrationBatch, check_batches
-from compression.checkpoint import INPUT_FACTOR, check_supported
+from compression.checkpoint import check_supported
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError, UnsupportedModelError
 from compression.factorize import balance
@@ -33,12 +33,10 @@ from compression.lowrank import (
     factored_linears,
     members,
     projection_names,
-    replace_linear,
-    shared_inputs,
 )
 from compression.processes import from_first_process, is_first_process, share_of
 from compression.report import CompressionReport, LinearReport, report_linear
-from compression.sources import BlockSource, ModelBlocks, sharing_copy
+from compression.sources import BlockSource, ModelBlocks, factors_of, put_back, put_layers, sharing_copy
 from compression.statistics import Moments, Streams, input_moments, output_moments
 from compression.whitening import Whitening, no_whitening, whiten
 from compression.work import WorkFolder, fingerprint, hash_weights
@@ -58,6 +56,10 @@ class _Run:
     def root(self, name: str) -> Whitening | None:
         """R of the importance of a projection's or stack's outputs."""
         return None if self.importance is None else self.importance.root(name)
+
+    def units(self, block: int) -> list[str]:
+        """What of a block has a rank: projections, or stacks of them."""
+        return [name for name in self.plan.ranks if name.startswith(f"model.layers.{block}.")]
 
     @property
     def blocks(self) -> int:
@@ -128,7 +130,9 @@ def compress_blocks(
     """
     started = time.monotonic()
     model = source.model
-    plan = plan_for(model, config) if plan is None else check_plan(plan, unit_shapes(model, shared=config.shared_inputs))
+    units = unit_shapes(model, shared=config.shared_inputs)
+    # A plan may come of measured times, which are others in each process.
+    plan = from_first_process(plan_for(model, config) if plan is None else check_plan(plan, units))
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
     shared = share_of([batch for batch in batches if batch.tokens])
@@ -269,7 +273,7 @@ def _finish_block(
         dense = sharing_copy(shifted)
         if found is not None:
             tensors, reports = found
-            _put_back(run, block, tensors)
+            put_back(run.source, run.units(block), tensors)
             _move_on(run, dense, shifted)
             progress(block + 1, run.blocks, f"block {block + 1} of {run.blocks}, done before")
             return reports, True
@@ -278,7 +282,7 @@ def _finish_block(
             reports += _compress_half(run, block, half, dense, shifted)
             progress(block + (number + 1) / len(HALVES), run.blocks, f"block {block + 1} of {run.blocks}")
         if work is not None:
-            work.save(block, _factors_of(run.source, block), reports)
+            work.save(block, factors_of(run.source, block), reports)
     return reports, False
 
 
@@ -288,9 +292,7 @@ def _move_on(run: _Run, dense: nn.Module, shifted: nn.Module) -> None:
         run.streams.advance_shifted(shifted, half)
 
 
-def _compress_half(
-    run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module
-) -> list[LinearReport]:
+def _compress_half(run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module) -> list[LinearReport]:
     """Compress the projections of half a block, the last one behind the others; move the streams behind it."""
     block_name, config, streams = f"model.layers.{block}", run.config, run.streams
     reports = []
@@ -331,16 +333,8 @@ def _compress_group(run: _Run, names: Sequence[str], moments: Moments) -> list[L
     made = from_first_process(made)
     assert made is not None
     for name, (layers, _) in zip(names, made, strict=True):
-        _put(run.source, members(name), layers)
+        put_layers(run.source, members(name), layers)
     return [report for _, report in made]
-
-
-def _put(source: BlockSource, names: Sequence[str], layers: Sequence[LowRankLinear]) -> None:
-    """Replace projections by layers that read through the first one's input factor."""
-    for name, layer in zip(names, layers, strict=True):
-        replace_linear(source.model, name, layer.to(source.device))
-        if layer is not layers[0]:
-            layer.share_input(layers[0])
 
 
 def _whitening_of(moments: Moments, config: CompressionConfig) -> Whitening:
@@ -377,8 +371,7 @@ def _compress_linear(
     # Rounded as they will be stored: what comes behind shall see, and repair, what the model will compute.
     stored = run.source.stored_dtype(members(name)[0])
     output_factor, input_factor = (
-        factor.to(stored).to(dense[0].weight.dtype).contiguous()
-        for factor in (output_factor, input_factor)
+        factor.to(stored).to(dense[0].weight.dtype).contiguous() for factor in (output_factor, input_factor)
     )
     layers = [
         LowRankLinear.from_factors(
@@ -387,34 +380,3 @@ def _compress_linear(
         for linear, rows in zip(dense, output_factor.split([linear.out_features for linear in dense]), strict=True)
     ]
     return layers, report_linear(name, (weight.shape[0], weight.shape[1]), aligned)
-
-
-def _factors_of(source: BlockSource, block: int) -> dict[str, torch.Tensor]:
-    """Return the factors of a block as they are stored, shared ones once."""
-    prefix = f"model.layers.{block}."
-    shared = shared_inputs(source.model)
-    return {
-        f"{name}.{part}": tensor.to(source.stored_dtype(name))
-        for name, layer in factored_linears(source.model).items()
-        if name.startswith(prefix)
-        for part, tensor in layer.state_dict().items()
-        if not (part == INPUT_FACTOR and name in shared)
-    }
-
-
-def _put_back(run: _Run, block: int, tensors: dict[str, torch.Tensor]) -> None:
-    """Replace the projections whose factors an earlier run has written."""
-    source = run.source
-    for unit in run.plan.ranks:
-        if not unit.startswith(f"model.layers.{block}."):
-            continue
-        names = members(unit)
-        layers = [
-            LowRankLinear.from_factors(
-                tensors[f"{name}.output_factor.weight"],
-                tensors[f"{names[0]}.{INPUT_FACTOR}"],
-                tensors.get(f"{name}.output_factor.bias"),
-            ).to(source.model.get_submodule(name).weight.dtype)
-            for name in names
-        ]
-        _put(source, names, layers)

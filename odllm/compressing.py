@@ -14,9 +14,10 @@ import torch
 from compression.calibration import CalibrationBatch
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig
-from compression.pipeline import compress
 from compression.plan_file import PLAN_FILE, PlanFile, write_plan
+from compression.processes import is_first_process, joined_processes, write_folder_once
 from compression.recovery import RecoveryConfig, RecoveryReport, recover
+from compression.streaming import compress_checkpoint
 from lcrec.dataset import Dataset, load_dataset
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
 from lcrec.model import code_token_ids
@@ -53,7 +54,9 @@ def compress_folder(
 ) -> dict[str, Any]:
     """Compress the model of a folder into the folder `out` and return what its `compression.json` says.
 
-    `plan` decides the ranks instead of `config`, and is written beside the model.
+    `plan` decides the ranks instead of `config`, and is written beside the model. One block of the model is in memory
+    at a time. Under `accelerate launch` the processes share the calibration; only the first one writes, recovers and
+    has something to return.
 
     Raises:
         CompressionError: the model or the calibration data cannot be used, or the ratio cannot be met.
@@ -61,23 +64,28 @@ def compress_folder(
         ArtifactError: `out` is in the way.
     """
     dataset, prompt = load_dataset(dataset_folder), read_card(model_folder).prompt
-    student = load_model(model_folder)
     batches = sequence_batches(dataset, prompt, CALIBRATION_BATCH, seed, sequences)
-    with write_folder(out, overwrite=overwrite) as folder:
+    with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:
+        work, ranks = partial_folder(out) / "blocks", None if plan is None else plan.plan()
+        if not is_first_process():
+            compress_checkpoint(model_folder, folder, batches, config, plan=ranks, work_folder=work)
+            return {}
         with progress("compressing") as bar:
-            ranks = None if plan is None else plan.plan()
-            work = partial_folder(out) / "blocks"
-            report = compress(student, batches, config, plan=ranks, work_folder=work, progress=bar)
+            report = compress_checkpoint(
+                model_folder, folder, batches, config, plan=ranks, work_folder=work, progress=bar
+            )
         recovery = None
         if recover_seconds > 0 and report.linears:
+            student = load_model(folder)
             with progress("recovering") as bar:
                 recovery = _distil(student, model_folder, dataset, prompt, recover_seconds, seed, bar)
+            save_model(student, folder)
         record = msgspec.to_builtins(report) | {
             "recovery": msgspec.to_builtins(recovery),
             "sources": {"model": sha256_folder(model_folder), "dataset": sha256_folder(dataset_folder)},
             "seed": seed,
         }
-        _save(student, model_folder, folder, record)
+        _carry_over(model_folder, folder, record)
         if plan is not None:
             write_plan(plan, folder / PLAN_FILE)
     return record
@@ -107,7 +115,8 @@ def recover_folder(
         with progress("recovering") as bar:
             recovery = _distil(student, dense, dataset, prompt, seconds, seed, bar)
         record = read_json(compressed / REPORT) | {"recovery": msgspec.to_builtins(recovery)}
-        _save(student, compressed, folder, record)
+        save_model(student, folder)
+        _carry_over(compressed, folder, record)
     return record
 
 
@@ -143,8 +152,7 @@ def _distil(
     )
 
 
-def _save(model: Any, source: Path, folder: Path, record: dict[str, Any]) -> None:
-    save_model(model, folder)
+def _carry_over(source: Path, folder: Path, record: dict[str, Any]) -> None:
     for name in CARRIED_OVER:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

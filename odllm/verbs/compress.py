@@ -96,6 +96,8 @@ def compress(
         overwrite=overwrite,
         progress=progress_bar,
     )
+    if not report:  # one of several processes, and not the one that writes
+        return
     if json:
         print_json(report)
     else:
