@@ -2,8 +2,8 @@
 
 A projection is measured alone, with the exporter's own nodes for the precision, on one thread, over the passes of a
 typical call. Several copies with weights of their own run in one graph, so that starting the runtime weighs little and
-weights are not always in the nearest cache. What counts is the processor time of the thread, of all rounds the least: on
-a machine that others use, everything else is theirs.
+weights are not always in the nearest cache. What counts is the processor time of the thread, of all rounds the least:
+on a machine that others use, everything else is theirs.
 """
 
 from __future__ import annotations
