@@ -119,7 +119,9 @@ def choose_calibration(
             [candidates.windows[i] for i in picked[dealt == number]], candidates.item_codes, prompt, batch_size
         )
     ]
-    return Calibration(batches, candidates.report(picked, batches, choice, np.bincount(dealt, minlength=len(templates))))
+    return Calibration(
+        batches, candidates.report(picked, batches, choice, np.bincount(dealt, minlength=len(templates)))
+    )
 
 
 def _check(templates: Sequence[Prompt], sequences: int | None, tokens: int | None, choice: str) -> None:
@@ -177,10 +179,12 @@ class _Candidates:
         if sequences is None:
             assert tokens is not None
             items, windows = np.unique(self.kind // 2, return_counts=True)
-            mean = np.mean([
-                np.average([prompt.length(int(n) - 1) + prompt.levels for n in items], weights=windows)
-                for prompt in templates
-            ])
+            mean = np.mean(
+                [
+                    np.average([prompt.length(int(n) - 1) + prompt.levels for n in items], weights=windows)
+                    for prompt in templates
+                ]
+            )
             sequences = max(round(tokens / float(mean)), 1)
         return min(sequences, len(self.windows))
 
@@ -235,12 +239,18 @@ def _covering(candidates: _Candidates, wanted: int, random: np.random.Generator)
     for kind in random.permutation(np.repeat(np.arange(len(quotas)), quotas)).tolist():
         places = random.integers(0, len(left[kind]), CANDIDATES)
         tokens = np.sort(candidates.tokens[candidates.items[[left[kind][i] for i in places]]].reshape(CANDIDATES, -1))
-        worth = weight * np.log1p(1 / counts)
-        worths = worth[tokens]  # [candidates, tokens]
-        worths[:, 1:][tokens[:, 1:] == tokens[:, :-1]] = 0  # a token met twice in a window is met once
+        worths = weight[tokens] * np.log1p(1 / (counts[tokens] + _earlier(tokens)))  # [candidates, tokens]
         place = int(places[worths.sum(axis=1).argmax()])
         left[kind][place], left[kind][-1] = left[kind][-1], left[kind][place]
         window = left[kind].pop()
         np.add.at(counts, candidates.tokens[candidates.items[window]].ravel(), 1)
         picked.append(window)
     return np.array(picked, dtype=np.int64)
+
+
+def _earlier(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return how many equal tokens stand before each in its sorted row, `[rows, tokens]`."""
+    places = np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape)
+    begins = np.ones(tokens.shape, dtype=bool)
+    begins[:, 1:] = tokens[:, 1:] != tokens[:, :-1]
+    return places - np.maximum.accumulate(np.where(begins, places, 0), axis=1)

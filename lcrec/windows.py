@@ -38,9 +38,7 @@ def cut_windows(
     return [window for sequence in sequences for window in _cut(sequence, max_items + 1, random)]
 
 
-def training_windows(
-    dataset: Dataset, max_items: int, random: np.random.Generator
-) -> list[list[NDArray[np.int32]]]:
+def training_windows(dataset: Dataset, max_items: int, random: np.random.Generator) -> list[list[NDArray[np.int32]]]:
     """Return the windows of every user's training part, a list a user.
 
     Training, calibration and recovery all get their sequences here, so that none can meet a held-out item.

@@ -22,7 +22,9 @@ def compress(
     calibration: Annotated[str, typer.Option(help="Which sequences: covering or random.")] = "covering",
     recover: Annotated[float, typer.Option(help="Seconds of distillation afterwards; 0 for none.", min=0)] = 0.0,
     recovery_method: Annotated[str, typer.Option(help="What learns in it: factors or lora.")] = "factors",
-    preset: Annotated[str, typer.Option(help="Recipe: default, paper, svd-llm, …: docs/compression.md lists them.")] = "default",
+    preset: Annotated[
+        str, typer.Option(help="Recipe: default, paper, svd-llm, …: docs/compression.md lists them.")
+    ] = "default",
     seed: Seed = 0,
     threads: Threads = 1,
     overwrite: Overwrite = False,

@@ -18,7 +18,9 @@ def recover(
     out: Annotated[Path, typer.Option(help="Folder of the recovered model.")],
     seconds: Annotated[float | None, typer.Option(help="Budget of time.  [default: 60]")] = None,
     steps: Annotated[int | None, typer.Option(help="Budget of steps instead: the same bits every time.")] = None,
-    method: Annotated[str, typer.Option(help="factors: all factors learn; lora: adapters, merged at the end.")] = "factors",
+    method: Annotated[
+        str, typer.Option(help="factors: all factors learn; lora: adapters, merged at the end.")
+    ] = "factors",
     lora_rank: Annotated[int, typer.Option(help="Rank of the adapters.")] = 16,
     seed: Seed = 0,
     threads: Threads = 1,
