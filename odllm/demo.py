@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from lcrec.calibration import CalibrationRequest
 from lcrec.dataset import load_dataset, save_codes
 from lcrec.embedded import embedded_movielens
 from lcrec.importers.movielens import import_movielens
@@ -129,7 +130,7 @@ class Demo(DemoFolder):
             self.dataset,
             self.model("training-free"),
             config=preset("default", keep_ratio=self.settings.keep_ratio),
-            sequences=self.settings.calibration_sequences,
+            calibration=CalibrationRequest(sequences=self.settings.calibration_sequences),
             seed=self.settings.seed,
             overwrite=True,
             progress=progress_bar,

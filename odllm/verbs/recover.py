@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -33,6 +33,7 @@ def recover(
     Several processes share the work under `accelerate launch -m odllm recover …`.
     """
     from odllm.compressing import recover_folder, recovery_options
+    from odllm.compression_report import recovery_line
     from odllm.torch_setup import set_up_torch
 
     set_up_torch(threads)
@@ -40,19 +41,10 @@ def recover(
         seconds = 60.0
     config = recovery_options(seconds, method, seed, max_steps=steps, lora_rank=lora_rank)  # type: ignore[arg-type]
     record = recover_folder(model, dense, dataset, out, config=config, overwrite=overwrite, progress=progress_bar)
+    if not record:  # one of several processes, and not the one that writes
+        return
     if json:
         print_json(record["recovery"])
     else:
         say(recovery_line(record["recovery"]))
         say(f"model written to {out}")
-
-
-def recovery_line(recovery: dict[str, Any]) -> str:
-    """Return what a recovery did, in one line."""
-    scores = recovery["validations"]
-    judged = f", validation NDCG@10 {scores[0][1]:.4f} → {scores[-1][1]:.4f}" if scores else ""
-    kept = ", the factors were better before and are kept" if scores and not recovery["best_step"] else ""
-    return (
-        f"recovery: {recovery['method']}, {recovery['trainable_parameters']:,} parameters, {recovery['steps']} steps in "
-        f"{recovery['seconds']:.0f} s, KL {recovery['kl_first']:.4f} → {recovery['kl_last']:.4f}{judged}{kept}"
-    )
