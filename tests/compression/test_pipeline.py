@@ -9,10 +9,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from compression.allocation import RankPlan
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig, preset
+from compression.distillation import divergence
 from compression.errors import CalibrationError, CheckpointError, KeepRatioError, RankError, UnsupportedModelError
 from compression.lowrank import factored_linears, projection_names
 from compression.pipeline import compress, count_parameters, dense_shapes, plan_for
-from compression.recovery import divergence
 from compression.report import CompressionReport
 
 VARIANTS = {

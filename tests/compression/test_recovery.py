@@ -14,6 +14,7 @@ from compression.checkpoint import save_model
 from compression.config import CompressionConfig
 from compression.distillation import IGNORED, divergence, next_tokens
 from compression.errors import CalibrationError, ConfigError
+from compression.lowrank import factored_linears, shared_inputs
 from compression.pipeline import compress
 from compression.recovery import recover
 from compression.recovery_config import RecoveryConfig
@@ -235,6 +236,29 @@ def test_adapters_that_only_harm_leave_the_same_bits(pair, batches):
     config = RecoveryConfig(max_steps=4, method="lora", validations=1)
     assert recover(student, teacher, batches, config, validate=lambda _: next(scores)).best_step == 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(student).items())
+
+
+@pytest.mark.parametrize("method", ["factors", "lora"])
+def test_a_shared_input_factor_stays_shared_and_learns_once(llama, batches, method):
+    if method == "lora":
+        pytest.importorskip("peft")
+    teacher, student = copy.deepcopy(llama), llama
+    compress(student, batches, CompressionConfig(shared_inputs=True))
+    shared = shared_inputs(student)
+    seen = []
+
+    def validate(model):
+        seen.append(model(input_ids=batches[0].input_ids).logits.clone())
+        return float(len(seen))
+
+    config = RecoveryConfig(max_steps=8, method=method, validations=1)
+    report = recover(student, teacher, batches, config, validate=validate)
+    assert shared
+    assert shared_inputs(student) == shared
+    torch.testing.assert_close(student(input_ids=batches[0].input_ids).logits, seen[1], atol=1e-4, rtol=1e-4)
+    if method == "factors":
+        stored = {id(p): p.numel() for layer in factored_linears(student).values() for p in layer.parameters()}
+        assert report.trainable_parameters == sum(stored.values())
 
 
 def test_an_error_leaves_no_adapter_behind(pair, batches):
