@@ -76,11 +76,14 @@ def test_a_group_that_does_not_divide_is_refused_before_any_work(odllm, model, d
 
 
 def test_a_failure_of_the_other_program_is_shown(odllm, model, dataset, tmp_path):
-    """This environment has no llm-compressor: the program starts, and ends at its import."""
-    arguments = ("--dataset", dataset, "--out", tmp_path / "out", "--python", sys.executable)
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 'no library here' >&2\nexit 3\n")
+    python.chmod(0o755)
+    arguments = ("--dataset", dataset, "--out", tmp_path / "out", "--python", python)
     code, _, error = odllm("baseline", "sparsegpt", model, *arguments)
     assert code == 2
-    assert "llmcompressor" in error
+    assert "ended with 3" in error
+    assert "no library here" in error
     assert not (tmp_path / "out").exists()
 
 
