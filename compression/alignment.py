@@ -115,13 +115,13 @@ def align(
         alignment = "none"
     if alignment == "none":
         return Aligned(plain, before, before, whitening.report, events)
-    pulled = _pull(target, weight, whitening.report.shrinkage)
+    shrinkage = whitening.report.shrinkage
     if alignment == "free":
-        factors = _free(pulled, whitening, rank)
+        factors = _free(_pulled_cross(target, weight, shrinkage), whitening, rank)
     elif alignment == "update":
-        factors, events = _update(pulled, plain)
+        factors, events = _update(_pull(target, weight, shrinkage), plain)
     else:
-        factors, events = _alternate(pulled, plain, sweeps)
+        factors, events = _alternate(_pull(target, weight, shrinkage), plain, sweeps)
     return Aligned(factors, before, target.error(factors), whitening.report, events)
 
 
@@ -130,15 +130,22 @@ def _pull(target: Target, weight: torch.Tensor, shrinkage: float) -> Target:
 
     Its strength is the whitening's shrinkage, so that both see the same covariance C′ + shrinkage·tr(C′)/n·I.
     """
-    strength = shrinkage * float(target.shifted.trace()) / target.shifted.shape[0]
     shifted = target.shifted.clone()
-    shifted.diagonal().add_(strength)
-    return Target(target.cross + strength * weight, shifted, target.energy)
+    shifted.diagonal().add_(_pull_strength(target, shrinkage))
+    return Target(_pulled_cross(target, weight, shrinkage), shifted, target.energy)
 
 
-def _free(target: Target, whitening: Whitening, rank: int) -> Factors:
+def _pulled_cross(target: Target, weight: torch.Tensor, shrinkage: float) -> torch.Tensor:
+    return torch.add(target.cross, weight, alpha=_pull_strength(target, shrinkage))
+
+
+def _pull_strength(target: Target, shrinkage: float) -> float:
+    return shrinkage * float(target.shifted.trace()) / target.shifted.shape[0]
+
+
+def _free(pulled_cross: torch.Tensor, whitening: Whitening, rank: int) -> Factors:
     """Return the best rank-r solution on the shifted inputs. Source: AA-SVD."""
-    return factorize(whitening.weigh_cross(target.cross), whitening, rank)
+    return factorize(whitening.weigh_cross(pulled_cross), whitening, rank)
 
 
 def _update(target: Target, plain: Factors) -> tuple[Factors, tuple[str, ...]]:

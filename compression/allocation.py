@@ -11,10 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from compression.costs import PARAMETERS, Costs, Shape
 from compression.errors import ConfigError, KeepRatioError, RankError
-
-Shape = tuple[int, int]
-"""(rows m, columns n) of a dense projection."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class RankPlan:
     Attributes:
         shapes: (m, n) of every projection by full module name, in forward order.
         ranks: rank of every projection that becomes two factors; the others stay dense.
-        keep_ratio: what was asked for.
+        keep_ratio: what was asked for, in the currency of the budget.
     """
 
     shapes: Mapping[str, Shape]
@@ -39,12 +37,16 @@ class RankPlan:
     @property
     def parameters_after(self) -> int:
         """Parameters of all projections under the plan."""
-        return _cost(self.shapes, self.ranks)
+        return int(self.cost(PARAMETERS))
 
     @property
     def achieved_keep_ratio(self) -> float:
         """Kept ÷ original parameters of the projections, dense ones included."""
         return self.parameters_after / self.parameters_before
+
+    def cost(self, costs: Costs) -> float:
+        """Cost of all projections under the plan."""
+        return _cost(self.shapes, self.ranks, costs)
 
 
 def check_keep_ratio(keep_ratio: float) -> None:
@@ -119,30 +121,31 @@ def plan_ranks(
     multiple: int = 1,
     floor: int = 1,
     dense: tuple[str, ...] = (),
+    costs: Costs = PARAMETERS,
 ) -> RankPlan:
-    """Spend `keep_ratio` of the projections' parameters on ranks.
+    """Spend `keep_ratio` of the projections' cost on ranks, the same kept fraction of the parameters everywhere.
 
     Where neither floors nor dense projections ask for more than their share this is the paper's uniform rule;
     otherwise one smaller fraction is found for the rest, so that the whole stays within the same budget.
 
     Args:
         shapes: (m, n) by full module name.
-        keep_ratio: kept ÷ original parameters, over all of `shapes`.
+        keep_ratio: kept ÷ original cost, over all of `shapes`.
         multiple: ranks are rounded to the nearest multiple of this.
         floor: no rank below this (a matrix too small for it stays dense).
         dense: patterns (`model.layers.0.mlp.*`) of projections that stay dense, paid for by the others.
+        costs: of the budget's currency.
 
     Raises:
         KeepRatioError: the ratio is outside (0, 1], or too small for the floors and dense projections.
         ConfigError: a pattern fits nothing, or `multiple` or `floor` is below 1.
     """
     check_keep_ratio(keep_ratio)
-    if multiple < 1 or floor < 1:
-        raise ConfigError(f"rank multiple is {multiple} and floor is {floor}; expected at least 1 each")
-    kept = _matching(shapes, dense)
+    check_steps(multiple, floor)
+    kept = matching(shapes, dense)
     if keep_ratio == 1:
         return RankPlan(dict(shapes))
-    budget = int(keep_ratio * sum(rows * columns for rows, columns in shapes.values()))
+    budget = keep_ratio * _cost(shapes, {}, costs)
 
     def ranks_at(fraction: float) -> dict[str, int]:
         ranks = {
@@ -150,37 +153,65 @@ def plan_ranks(
             for name, shape in shapes.items()
             if name not in kept
         }
-        return {name: rank for name, rank in ranks.items() if rank <= break_even_rank(shapes[name])}
+        return {name: rank for name, rank in ranks.items() if pays(shapes[name], rank, costs)}
 
-    ranks = _largest_within(lambda fraction: _cost(shapes, ranks_at(fraction)) <= budget, keep_ratio, ranks_at)
+    # A fraction of the parameters may cost a smaller fraction of another currency.
+    highest = keep_ratio if costs is PARAMETERS else 1.0
+    ranks = _largest_within(lambda fraction: _cost(shapes, ranks_at(fraction), costs) <= budget, highest, ranks_at)
     if ranks is None:
-        smallest = _cost(shapes, ranks_at(0.0)) / RankPlan(dict(shapes)).parameters_before
-        raise KeepRatioError(
-            f"keep_ratio {keep_ratio} cannot be met: the smallest ranks allowed ({floor}, in multiples of "
-            f"{multiple}) and {len(kept)} dense projections already need {smallest:.4f}. Raise keep_ratio to "
-            "that, or lower the floor, the multiple or the number of dense projections."
-        )
+        smallest = _cost(shapes, ranks_at(0.0), costs)
+        raise unmet(keep_ratio, smallest / _cost(shapes, {}, costs), floor, multiple, len(kept), costs)
     if multiple > 1:
-        _spend_rest(shapes, ranks, keep_ratio, budget, multiple)
+        _spend_rest(shapes, ranks, keep_ratio, budget, multiple, costs)
     return RankPlan(dict(shapes), ranks, keep_ratio)
 
 
+def check_steps(multiple: int, floor: int) -> None:
+    """Check the steps in which ranks are given.
+
+    Raises:
+        ConfigError: one is below 1.
+    """
+    if multiple < 1 or floor < 1:
+        raise ConfigError(f"rank multiple is {multiple} and floor is {floor}; expected at least 1 each")
+
+
+def pays(shape: Shape, rank: int, costs: Costs) -> bool:
+    """Whether the factors of a rank are smaller than the dense matrix and cost less."""
+    return rank <= break_even_rank(shape) and costs.factored(shape, rank) < costs.dense(shape)
+
+
+def unmet(keep_ratio: float, smallest: float, floor: int, multiple: int, dense: int, costs: Costs) -> KeepRatioError:
+    """Return the error of a budget that not even the smallest ranks can meet."""
+    return KeepRatioError(
+        f"keep_ratio {keep_ratio} of the {costs.currency} cannot be met: the smallest ranks allowed ({floor}, in "
+        f"multiples of {multiple}) and {dense} dense projections already need {smallest:.4f}. Raise keep_ratio to "
+        "that, or lower the floor, the multiple or the number of dense projections."
+    )
+
+
 def _spend_rest(
-    shapes: Mapping[str, Shape], ranks: dict[str, int], keep_ratio: float, budget: int, multiple: int
+    shapes: Mapping[str, Shape], ranks: dict[str, int], keep_ratio: float, budget: float, multiple: int, costs: Costs
 ) -> None:
     """Raise the ranks that rounding cut most by one multiple each, as far as the budget goes.
 
     Projections of equal shape round alike, so one common fraction would waste up to a multiple on all of them.
     """
-    left = budget - _cost(shapes, ranks)
+    left = budget - _cost(shapes, ranks, costs)
     for name in sorted(ranks, key=lambda name: ranks[name] / max(uniform_rank(shapes[name], keep_ratio), 1)):
-        price = multiple * sum(shapes[name])
-        if price <= left and ranks[name] + multiple <= break_even_rank(shapes[name]):
-            ranks[name] += multiple
+        shape, higher = shapes[name], ranks[name] + multiple
+        price = costs.factored(shape, higher) - costs.factored(shape, ranks[name])
+        if price <= left and pays(shape, higher, costs):
+            ranks[name] = higher
             left -= price
 
 
-def _matching(shapes: Mapping[str, Shape], patterns: tuple[str, ...]) -> set[str]:
+def matching(shapes: Mapping[str, Shape], patterns: tuple[str, ...]) -> set[str]:
+    """Return the names that fit one of the patterns.
+
+    Raises:
+        ConfigError: a pattern fits nothing.
+    """
     names: set[str] = set()
     for pattern in patterns:
         found = {name for name in shapes if fnmatchcase(name, pattern)}
@@ -196,9 +227,9 @@ def _rounded(rank: int, multiple: int, floor: int) -> int:
     return max(nearest, lowest)
 
 
-def _cost(shapes: Mapping[str, Shape], ranks: Mapping[str, int]) -> int:
+def _cost(shapes: Mapping[str, Shape], ranks: Mapping[str, int], costs: Costs) -> float:
     return sum(
-        ranks[name] * (rows + columns) if name in ranks else rows * columns for name, (rows, columns) in shapes.items()
+        costs.factored(shape, ranks[name]) if name in ranks else costs.dense(shape) for name, shape in shapes.items()
     )
 
 

@@ -25,7 +25,14 @@ from transformers import (
 )
 
 from compression.errors import CheckpointError, RankError, UnsupportedModelError
-from compression.lowrank import LowRankLinear, factored_linears, projection_names, replace_linear, shared_inputs
+from compression.lowrank import (
+    INPUT_FACTOR,
+    LowRankLinear,
+    factored_linears,
+    projection_names,
+    replace_linear,
+    shared_inputs,
+)
 from compression.tensor_files import INDEX_FILE, WEIGHTS_FILE, TensorFiles, weight_files
 from odllm_artifact import read_json, write_json
 
@@ -43,7 +50,6 @@ RANKS_SCHEMA_VERSION = 2
 
 EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
-INPUT_FACTOR = "input_factor.weight"
 
 SHARD_BYTES = 2_000_000_000
 """A model larger than this is written as several files: one is in memory while it is written."""
@@ -142,6 +148,8 @@ def _write_shards(names: list[str], read: Callable[[str], torch.Tensor], folder:
             flush()
         pending[name] = tensor
     flush()
+    for path in folder.glob("model*.safetensors*"):  # of an earlier save, which would be read beside or instead
+        path.unlink()
     if len(shards) == 1:
         shards[0][0].replace(folder / WEIGHTS_FILE)
         return

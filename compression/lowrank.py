@@ -44,6 +44,9 @@ GROUPS: tuple[ProjectionGroup, ...] = (
 )
 """The four inputs of a block in the order in which they are computed (and compressed)."""
 
+INPUT_FACTOR = "input_factor.weight"
+"""Name of B inside a low-rank layer."""
+
 PROJECTIONS: tuple[str, ...] = tuple(name for group in GROUPS for name in group.projections)
 """The seven projections of a block, by transformers' names."""
 

@@ -100,7 +100,7 @@ def _group_parts(
     # A batch's inputs in both streams and their product; then the sums once more, divided by the tokens.
     collecting = max(square + 2 * batch_positions * inputs, moments)
     whitening = 3 * square  # the shrunk covariance, the eigenvalue routine's copy, the triangle
-    rows = max(block[name][0] for name in group.projections)
+    rows = (sum if config.shared_inputs else max)(block[name][0] for name in group.projections)
     smaller = min(rows, inputs)
     # Triangle and ridged covariance; weight, target, weighed target and product; the Gram matrix and its eigenvectors.
     solving = 2 * square + 4 * rows * inputs + 3 * smaller * smaller

@@ -21,9 +21,11 @@ from compression.alignment import align, make_target
 from compression.allocation import RankPlan, Shape, check_plan, plan_ranks
 from compression.blocks import HALVES, Half, embed
 from compression.calibration import CalibrationBatch, check_batches
-from compression.checkpoint import INPUT_FACTOR, check_supported
+from compression.checkpoint import check_supported
 from compression.config import CompressionConfig
-from compression.errors import CalibrationError, UnsupportedModelError
+from compression.errors import CalibrationError, ConfigError, UnsupportedModelError
+from compression.factorize import balance
+from compression.importance import Importance
 from compression.lowrank import (
     GROUPS,
     LowRankLinear,
@@ -31,12 +33,10 @@ from compression.lowrank import (
     factored_linears,
     members,
     projection_names,
-    replace_linear,
-    shared_inputs,
 )
 from compression.processes import from_first_process, is_first_process, share_of
 from compression.report import CompressionReport, LinearReport, report_linear
-from compression.sources import BlockSource, ModelBlocks, sharing_copy
+from compression.sources import BlockSource, ModelBlocks, factors_of, put_back, put_layers, sharing_copy
 from compression.statistics import Moments, Streams, input_moments, output_moments
 from compression.whitening import Whitening, no_whitening, whiten
 from compression.work import WorkFolder, fingerprint, hash_weights
@@ -51,6 +51,15 @@ class _Run:
     config: CompressionConfig
     plan: RankPlan
     streams: Streams
+    importance: Importance | None
+
+    def root(self, name: str) -> Whitening | None:
+        """R of the importance of a projection's or stack's outputs."""
+        return None if self.importance is None else self.importance.root(name)
+
+    def units(self, block: int) -> list[str]:
+        """What of a block has a rank: projections, or stacks of them."""
+        return [name for name in self.plan.ranks if name.startswith(f"model.layers.{block}.")]
 
     @property
     def blocks(self) -> int:
@@ -64,6 +73,7 @@ def compress(
     config: CompressionConfig,
     *,
     plan: RankPlan | None = None,
+    importance: Importance | None = None,
     work_folder: Path | None = None,
     progress: Progress = silent,
 ) -> CompressionReport:
@@ -74,6 +84,7 @@ def compress(
         batches: calibration sequences (of training users only).
         config: what to do.
         plan: ranks to use instead of those that `config` gives.
+        importance: of the projections' outputs (`compression.importance`); None takes all errors for equal.
         work_folder: where finished blocks are kept; a later call with the same model, batches, config and plan goes
             on there and gives the same bits. None keeps nothing.
         progress: told after every group of projections.
@@ -90,7 +101,13 @@ def compress(
     """
     with _evaluating(model):
         return compress_blocks(
-            ModelBlocks(model), batches, config, plan=plan, work_folder=work_folder, progress=progress
+            ModelBlocks(model),
+            batches,
+            config,
+            plan=plan,
+            importance=importance,
+            work_folder=work_folder,
+            progress=progress,
         )
 
 
@@ -100,6 +117,7 @@ def compress_blocks(
     config: CompressionConfig,
     *,
     plan: RankPlan | None = None,
+    importance: Importance | None = None,
     work_folder: Path | None = None,
     progress: Progress = silent,
 ) -> CompressionReport:
@@ -112,17 +130,20 @@ def compress_blocks(
     """
     started = time.monotonic()
     model = source.model
-    plan = plan_for(model, config) if plan is None else check_plan(plan, unit_shapes(model, shared=config.shared_inputs))
+    units = unit_shapes(model, shared=config.shared_inputs)
+    # A plan may come of measured times, which are others in each process.
+    plan = from_first_process(plan_for(model, config) if plan is None else check_plan(plan, units))
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
     shared = share_of([batch for batch in batches if batch.tokens])
     before = count_parameters(model)
-    work = _open_work(source, batches, config, plan, work_folder)
+    work = _open_work(source, batches, config, plan, importance, work_folder)
     linears: list[LinearReport] = []
     resumed = 0
+    _check_measured(config, importance)
     if plan.ranks:
         with torch.no_grad():
-            run = _Run(source, config, plan, _start_streams(source, shared))
+            run = _Run(source, config, plan, _start_streams(source, shared), importance)
             for block in range(run.blocks):
                 reports, was_there = _finish_block(run, block, work, progress)
                 linears += reports
@@ -148,7 +169,13 @@ def plan_for(model: Any, config: CompressionConfig) -> RankPlan:
     Raises:
         UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
         KeepRatioError: the keep ratio cannot be met.
+        ConfigError: the allocation has to be measured (`compression.sensitivity`, `compression.greedy`).
     """
+    if config.allocation != "uniform":
+        raise ConfigError(
+            f"allocation {config.allocation!r} makes its plan from measurements: give compress a plan "
+            "(`measured_plan`), or choose allocation 'uniform'"
+        )
     return plan_ranks(
         unit_shapes(model, shared=config.shared_inputs),
         config.keep_ratio,
@@ -198,6 +225,14 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def _check_measured(config: CompressionConfig, importance: Importance | None) -> None:
+    if config.weigh_outputs != (importance is not None):
+        raise ConfigError(
+            f"weigh_outputs is {config.weigh_outputs} and importance is {'not ' * (importance is None)}given. "
+            "Give what `output_importance` returns with weigh_outputs, and only then."
+        )
+
+
 def _check_tokens(tokens: int, plan: RankPlan, config: CompressionConfig) -> None:
     largest = max(plan.ranks.values(), default=0)
     if tokens < largest and (config.normalize or config.alignment != "none"):
@@ -223,6 +258,7 @@ def _open_work(
     batches: Sequence[CalibrationBatch],
     config: CompressionConfig,
     plan: RankPlan,
+    importance: Importance | None,
     folder: Path | None,
 ) -> WorkFolder | None:
     """Check the weights and open the folder of finished blocks, in the process that keeps them."""
@@ -231,6 +267,8 @@ def _open_work(
     weights = hash_weights(source.weights())
     if folder is None:
         return None
+    if importance is not None:
+        weights += hash_weights(importance.matrices.items())
     return WorkFolder(folder, fingerprint(source.model, weights, batches, config, plan.ranks))
 
 
@@ -250,7 +288,7 @@ def _finish_block(
         dense = sharing_copy(shifted)
         if found is not None:
             tensors, reports = found
-            _put_back(run, block, tensors)
+            put_back(run.source, run.units(block), tensors)
             _move_on(run, dense, shifted)
             progress(block + 1, run.blocks, f"block {block + 1} of {run.blocks}, done before")
             return reports, True
@@ -259,7 +297,7 @@ def _finish_block(
             reports += _compress_half(run, block, half, dense, shifted)
             progress(block + (number + 1) / len(HALVES), run.blocks, f"block {block + 1} of {run.blocks}")
         if work is not None:
-            work.save(block, _factors_of(run.source, block), reports)
+            work.save(block, factors_of(run.source, block), reports)
     return reports, False
 
 
@@ -269,9 +307,7 @@ def _move_on(run: _Run, dense: nn.Module, shifted: nn.Module) -> None:
         run.streams.advance_shifted(shifted, half)
 
 
-def _compress_half(
-    run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module
-) -> list[LinearReport]:
+def _compress_half(run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module) -> list[LinearReport]:
     """Compress the projections of half a block, the last one behind the others; move the streams behind it."""
     block_name, config, streams = f"model.layers.{block}", run.config, run.streams
     reports = []
@@ -279,10 +315,17 @@ def _compress_half(
         # Not kept in a name: the largest matrices of the run are gone before the next ones are made.
         reports += _compress_group(run, names, input_moments(streams, dense, shifted, half, block_name=block_name))
     if names := _planned(run, block_name, half.writes):
-        wanted = {"dense": config.alignment != "free", "residual": config.residual_targets}
-        reports += _compress_group(
-            run, names, output_moments(streams, dense, shifted, half, block_name=block_name, **wanted)
+        moments = output_moments(
+            streams,
+            dense,
+            shifted,
+            half,
+            block_name=block_name,
+            dense=config.alignment != "free",
+            residual=config.residual_targets,
+            root=run.root(names[0]),
         )
+        reports += _compress_group(run, names, moments)
     else:
         streams.advance_dense(dense, half)
     if block + 1 < run.blocks or half is not HALVES[-1]:
@@ -305,16 +348,8 @@ def _compress_group(run: _Run, names: Sequence[str], moments: Moments) -> list[L
     made = from_first_process(made)
     assert made is not None
     for name, (layers, _) in zip(names, made, strict=True):
-        _put(run.source, members(name), layers)
+        put_layers(run.source, members(name), layers)
     return [report for _, report in made]
-
-
-def _put(source: BlockSource, names: Sequence[str], layers: Sequence[LowRankLinear]) -> None:
-    """Replace projections by layers that read through the first one's input factor."""
-    for name, layer in zip(names, layers, strict=True):
-        replace_linear(source.model, name, layer.to(source.device))
-        if layer is not layers[0]:
-            layer.share_input(layers[0])
 
 
 def _whitening_of(moments: Moments, config: CompressionConfig) -> Whitening:
@@ -333,20 +368,25 @@ def _compress_linear(
     """Return the layers of a projection, or of all projections of a stack, and how they came out."""
     dense = [run.source.model.get_submodule(member) for member in members(name)]
     weight = torch.cat([linear.weight for linear in dense]).double()  # [m, n]
+    root = run.root(name)
+    weighed = weight if root is None else root.weigh(weight.mT).mT  # Rᵀ W
     aligned = align(
-        weight,
-        make_target(weight, moments, run.config.alpha),
+        weighed,
+        make_target(weighed, moments, run.config.alpha),
         whitening,
         run.plan.ranks[name],
         alignment=run.config.alignment,
         tokens=moments.tokens,
         sweeps=run.config.sweeps,
     )
+    factors = aligned.factors
+    output_factor, input_factor = factors.output_factor, factors.input_factor
+    if root is not None:
+        output_factor, input_factor = balance(root.unweigh(output_factor.mT).mT, input_factor)  # R⁻ᵀ A
     # Rounded as they will be stored: what comes behind shall see, and repair, what the model will compute.
     stored = run.source.stored_dtype(members(name)[0])
     output_factor, input_factor = (
-        factor.to(stored).to(dense[0].weight.dtype).contiguous()
-        for factor in (aligned.factors.output_factor, aligned.factors.input_factor)
+        factor.to(stored).to(dense[0].weight.dtype).contiguous() for factor in (output_factor, input_factor)
     )
     layers = [
         LowRankLinear.from_factors(
@@ -355,34 +395,3 @@ def _compress_linear(
         for linear, rows in zip(dense, output_factor.split([linear.out_features for linear in dense]), strict=True)
     ]
     return layers, report_linear(name, (weight.shape[0], weight.shape[1]), aligned)
-
-
-def _factors_of(source: BlockSource, block: int) -> dict[str, torch.Tensor]:
-    """Return the factors of a block as they are stored, shared ones once."""
-    prefix = f"model.layers.{block}."
-    shared = shared_inputs(source.model)
-    return {
-        f"{name}.{part}": tensor.to(source.stored_dtype(name))
-        for name, layer in factored_linears(source.model).items()
-        if name.startswith(prefix)
-        for part, tensor in layer.state_dict().items()
-        if not (part == INPUT_FACTOR and name in shared)
-    }
-
-
-def _put_back(run: _Run, block: int, tensors: dict[str, torch.Tensor]) -> None:
-    """Replace the projections whose factors an earlier run has written."""
-    source = run.source
-    for unit in run.plan.ranks:
-        if not unit.startswith(f"model.layers.{block}."):
-            continue
-        names = members(unit)
-        layers = [
-            LowRankLinear.from_factors(
-                tensors[f"{name}.output_factor.weight"],
-                tensors[f"{names[0]}.{INPUT_FACTOR}"],
-                tensors.get(f"{name}.output_factor.bias"),
-            ).to(source.model.get_submodule(name).weight.dtype)
-            for name in names
-        ]
-        _put(source, names, layers)

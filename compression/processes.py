@@ -9,21 +9,47 @@ Both programs tell their processes about each other in environment variables, wh
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import distributed
 
 from compression.errors import CalibrationError
+from odllm_artifact import write_folder
 
 T = TypeVar("T")
 
 
-def join_processes() -> None:
-    """Meet the other processes, if a launcher started any and nobody has met them yet."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+@contextmanager
+def joined_processes() -> Iterator[None]:
+    """Meet the other processes if a launcher started any, and part from them in the end; else do nothing."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2 or distributed.is_initialized():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_device("auto"))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def write_folder_once(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Write a folder in the first process, as `write_folder`; the others get `path` itself, to leave alone.
+
+    Raises:
+        ArtifactError: as `write_folder`.
+    """
+    if not is_first_process():
+        yield path
+        return
+    with write_folder(path, overwrite=overwrite) as folder:
+        yield folder
 
 
 def process_count() -> int:

@@ -1,8 +1,11 @@
 """Recovery: a short distillation of the factors from the dense model, apart from the training-free result.
 
-Only the low-rank factors learn (and the norms, if asked); everything else is as the compression left it. The
-student is pulled to the teacher's distribution over the next token, at every position that is not padding, and to
-the token that really came next.
+Only the low-rank factors learn, or adapters on them (and the norms, if asked); everything else is as the compression
+left it. The student is pulled to the teacher's distribution over the next token, at every position that is not
+padding, and to the token that really came next.
+
+Accelerate places models and batches, joins the gradients of several processes (`accelerate launch`) and accumulates
+them; with one process on a CPU it costs nothing that could be measured.
 """
 
 from __future__ import annotations
@@ -11,103 +14,23 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-import msgspec
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
 from compression.calibration import CalibrationBatch, check_batches
-from compression.errors import CalibrationError, ConfigError
-from compression.lowrank import factored_linears
+from compression.distillation import CodeLogits, distillation_loss, next_tokens
+from compression.errors import CalibrationError
+from compression.recovery_config import RecoveryConfig, RecoveryReport
+from compression.trainable import put_back, trainable, values_of
 from odllm_artifact import Progress, silent
 
-IGNORED = -100
-"""The label of a position that has none, as torch's cross-entropy knows it."""
-
-
-class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of a recovery.
-
-    Attributes:
-        seconds: budget of wall time, validations included; None where `max_steps` bounds the run.
-        max_steps: budget of steps, which makes the run repeatable bit for bit; None where `seconds` does.
-        learning_rate: at its highest.
-        warmup: fraction of the budget over which the learning rate rises; a cosine takes it down after.
-        weight_decay: of AdamW.
-        label_weight: share of the cross-entropy of the token that came next; the rest is the divergence from the
-            teacher. Half and half recovered more NDCG than the divergence alone on three models (measured).
-        temperature: softens both distributions of the divergence.
-        train_norms: let the norms learn too.
-        validations: how often the validation is asked during the run, beside once before it.
-        seed: of the order of the batches.
-
-    Raises:
-        ConfigError: there is no budget, or an option is out of range.
-    """
-
-    seconds: float | None = None
-    max_steps: int | None = None
-    learning_rate: float = 2e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.0
-    label_weight: float = 0.5
-    temperature: float = 1.0
-    train_norms: bool = False
-    validations: int = 4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.seconds is None) == (self.max_steps is None):
-            raise ConfigError("recovery needs one budget: give either seconds or max_steps")
-        budget = self.seconds if self.max_steps is None else self.max_steps
-        if budget is None or budget <= 0:
-            raise ConfigError(f"the recovery's budget is {budget}; expected above 0. To skip recovery, leave it out.")
-        if self.validations < 1:
-            raise ConfigError(
-                f"validations is {self.validations}; expected at least 1. To go without, give no validate."
-            )
-        if not 0 <= self.label_weight <= 1:
-            raise ConfigError(f"label_weight is {self.label_weight}; expected 0 to 1")
-        if min(self.learning_rate, self.temperature) <= 0 or not 0 <= self.warmup < 1:
-            raise ConfigError(
-                f"learning_rate {self.learning_rate}, temperature {self.temperature}, warmup {self.warmup}: "
-                "expected the first two above 0 and warmup from 0 to below 1"
-            )
-
-
-class RecoveryReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a recovery did.
-
-    Attributes:
-        config: what was asked for.
-        steps: taken.
-        tokens: seen, padding left out.
-        seconds: wall time, validations included.
-        kl_first: mean KL divergence from the teacher over the first tenth of the steps, nats a token.
-        kl_last: the same over the last tenth.
-        validations: (step, score) in order; step 0 is the training-free model.
-        best_step: the step whose factors were kept; the last where nothing validates.
-    """
-
-    config: RecoveryConfig
-    steps: int
-    tokens: int
-    seconds: float
-    kl_first: float
-    kl_last: float
-    validations: tuple[tuple[int, float], ...] = ()
-    best_step: int = 0
-
-
-@dataclass
-class _Best:
-    """The best factors so far, by the validation."""
-
-    step: int
-    score: float
-    tensors: list[torch.Tensor]
+Validate = Callable[[Any], float]
+"""Score of a student, higher is better."""
 
 
 def recover(
@@ -117,10 +40,13 @@ def recover(
     config: RecoveryConfig,
     *,
     code_token_ids: Sequence[int] | None = None,
-    validate: Callable[[Any], float] | None = None,
+    validate: Validate | None = None,
     progress: Progress = silent,
 ) -> RecoveryReport:
     """Distil the factors of `student` from `teacher`, in place, within a budget.
+
+    Called by every process of an `accelerate launch`, each takes its share of the batches and all end with the same
+    factors; the first process keeps the clock and validates.
 
     Args:
         student: a low-rank causal language model.
@@ -133,134 +59,150 @@ def recover(
         progress: told after every step.
 
     Raises:
-        ConfigError: the student has no low-rank projection.
+        ConfigError: the student has no low-rank projection, or the method needs a library that is not installed.
         CalibrationError: no or bad sequences, or the divergence is not finite.
     """
     started = time.monotonic()
     check_batches(batches, student.config.vocab_size)
-    learning = _learning_parameters(student, config)
-    ids = None if code_token_ids is None else torch.as_tensor(list(code_token_ids), device=learning[0].device)
-    budget = _Budget(config, started)
-    divergences: list[float] = []
-    scores: list[tuple[int, float]] = []
-    best: _Best | None = None
-    tokens = 0
-    with _only_learning(student, learning):
-        optimizer = torch.optim.AdamW(learning, lr=config.learning_rate, weight_decay=config.weight_decay)
-        for batch in _shuffled(batches, config.seed):
-            if validate is not None and budget.validation_due(len(divergences), len(scores)):
-                best = _validated(student, learning, validate, len(divergences), best, scores)
-            if budget.spent(len(divergences)) >= 1:
+    accelerator = Accelerator(gradient_accumulation_steps=config.accumulation)
+    drawn = islice(_shuffled(batches, config.seed), accelerator.process_index, None, accelerator.num_processes)
+    tokens, divergences = 0, []
+    with _placed(accelerator.device, student, teacher), trainable(student, config) as learning:
+        distillation = _Distillation(student, teacher, learning, code_token_ids, config, accelerator)
+        best = _Best(student, learning, validate, config.validations)
+        while True:
+            # One clock for all processes: they must stop at the same step.
+            spent = _agreed(_spent(config, started, len(divergences)))
+            if best.due(spent):
+                best.ask(len(divergences), accelerator)
+            if spent >= 1:
                 break
-            rate = config.learning_rate * _schedule(budget.spent(len(divergences)), config.warmup)
-            divergences.append(_step(student, teacher, batch, ids, config, optimizer, rate))
-            tokens += batch.tokens
-            progress(budget.spent(len(divergences)), 1.0, f"KL {divergences[-1]:.4f}")
-    if best is not None:
-        _restore(learning, best.tensors)
+            chosen = list(islice(drawn, config.accumulation))
+            divergences.append(distillation.step(chosen, config.peak_learning_rate * _schedule(spent, config.warmup)))
+            tokens += sum(batch.tokens for batch in chosen)
+            if accelerator.is_main_process:
+                progress(min(_spent(config, started, len(divergences)), 1.0), 1.0, f"KL {divergences[-1]:.4f}")
+        best.put_back()
     tenth = max(len(divergences) // 10, 1)
+    shares = gather_object([(_mean(divergences[:tenth]), _mean(divergences[-tenth:]), tokens)])
     return RecoveryReport(
         config=config,
+        method=config.method,
+        trainable_parameters=sum(parameter.numel() for parameter in learning),
+        processes=accelerator.num_processes,
         steps=len(divergences),
-        tokens=tokens,
+        tokens=sum(share[2] for share in shares),
         seconds=time.monotonic() - started,
-        kl_first=_mean(divergences[:tenth]),
-        kl_last=_mean(divergences[-tenth:]),
-        validations=tuple(scores),
-        best_step=len(divergences) if best is None else best.step,
+        kl_first=_mean([share[0] for share in shares]),
+        kl_last=_mean([share[1] for share in shares]),
+        validations=tuple(best.scores),
+        best_step=len(divergences) if best.step is None else best.step,
     )
 
 
-@dataclass
-class _Budget:
-    """How much of the run is over, by the clock or by steps."""
+class _Distillation:
+    """Both models and the optimizer, ready to take steps."""
 
-    config: RecoveryConfig
-    started: float
-
-    def spent(self, steps: int) -> float:
-        """Fraction of the budget used up."""
-        if self.config.max_steps is not None:
-            return steps / self.config.max_steps
-        assert self.config.seconds is not None
-        return (time.monotonic() - self.started) / self.config.seconds
-
-    def validation_due(self, steps: int, done: int) -> bool:
-        """Whether the next validation's turn has come: evenly over the run, at its start and at its end."""
-        return self.spent(steps) >= min(done / self.config.validations, 1.0) and done <= self.config.validations
-
-
-def divergence(student_logits: torch.Tensor, teacher_logits: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
-    """Return the mean KL(teacher ‖ student) in nats over the rows of two `[rows, tokens]` logits.
-
-    With a temperature both are softened, and the result is scaled by its square so that gradients keep their size.
-    """
-    student_log = torch.log_softmax(student_logits.float() / temperature, dim=-1)
-    teacher_log = torch.log_softmax(teacher_logits.float() / temperature, dim=-1)
-    each = nn.functional.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True)
-    return each * temperature**2
-
-
-def _step(
-    student: Any,
-    teacher: Any,
-    batch: CalibrationBatch,
-    ids: torch.Tensor | None,
-    config: RecoveryConfig,
-    optimizer: torch.optim.Optimizer,
-    rate: float,
-) -> float:
-    """Take one step; return the divergence from the teacher before it."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    with torch.no_grad():
-        target = _logits(teacher, batch, ids)
-    logits = _logits(student, batch, ids)
-    apart = divergence(logits, target, config.temperature)
-    loss = apart
-    if config.label_weight:
-        labels = next_tokens(batch, ids, student.config.vocab_size).to(logits.device)
-        if bool((labels != IGNORED).any()):
-            surprise = nn.functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED)
-            loss = (1 - config.label_weight) * apart + config.label_weight * surprise
-    if not bool(torch.isfinite(loss)):
-        raise CalibrationError(
-            f"the divergence from the dense model is {float(apart.detach())}. Lower the learning rate of the recovery, "
-            "or check both models for NaN weights."
+    def __init__(
+        self,
+        student: Any,
+        teacher: Any,
+        learning: Sequence[nn.Parameter],
+        code_token_ids: Sequence[int] | None,
+        config: RecoveryConfig,
+        accelerator: Accelerator,
+    ) -> None:
+        ids = None if code_token_ids is None else torch.as_tensor(list(code_token_ids), device=accelerator.device)
+        optimizer = torch.optim.AdamW(learning, lr=config.peak_learning_rate, weight_decay=config.weight_decay)
+        self.teacher = CodeLogits(teacher, ids, bfloat16=config.bfloat16)
+        self.student, self.optimizer = accelerator.prepare(
+            CodeLogits(student, ids, bfloat16=config.bfloat16), optimizer
         )
-    optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
-    optimizer.step()
-    return float(apart.detach())
+        self.learning, self.ids, self.vocabulary = learning, ids, student.config.vocab_size
+        self.config, self.accelerator = config, accelerator
+
+    def step(self, batches: Sequence[CalibrationBatch], rate: float) -> float:
+        """Take one step over `batches`; return the mean divergence from the teacher before it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return _mean([self._accumulate(batch.to(self.accelerator.device)) for batch in batches])
+
+    def _accumulate(self, batch: CalibrationBatch) -> float:
+        labels = next_tokens(batch, self.ids, self.vocabulary).to(self.accelerator.device)
+        with self.accelerator.accumulate(self.student):
+            with torch.no_grad():
+                target = self.teacher(batch)
+            loss, apart = distillation_loss(
+                self.student(batch), target, labels, self.config.label_weight, self.config.temperature
+            )
+            if not bool(torch.isfinite(loss)):
+                raise CalibrationError(
+                    f"the divergence from the dense model is {float(apart.detach())}. Lower the learning rate of the "
+                    "recovery, or check both models for NaN weights."
+                )
+            self.accelerator.backward(loss)
+            if self.accelerator.sync_gradients:
+                self.accelerator.clip_grad_norm_(self.learning, 1.0)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        return float(apart.detach())
 
 
-def next_tokens(batch: CalibrationBatch, ids: torch.Tensor | None, vocabulary: int) -> torch.Tensor:
-    """Return what came next at every position that is not padding, int64 `[rows]` as `_logits` orders them.
+class _Best:
+    """The best values of what learns, by the validation; without one, the last."""
 
-    The value is the token's place in `ids` (the token itself where `ids` is None), `IGNORED` where nothing came next
-    or the token is not among `ids`.
-    """
-    real = batch.attention_mask.bool()
-    places = torch.full((vocabulary,), IGNORED)
-    known = torch.arange(vocabulary) if ids is None else ids.cpu()
-    places[known] = torch.arange(len(known))
-    following = torch.full(batch.input_ids.shape, IGNORED)
-    following[:, :-1] = torch.where(real[:, 1:].cpu(), places[batch.input_ids[:, 1:].cpu()], IGNORED)
-    return following[real.cpu()]
+    def __init__(
+        self, student: Any, learning: Sequence[nn.Parameter], validate: Validate | None, validations: int
+    ) -> None:
+        self.student, self.learning, self.validate, self.validations = student, learning, validate, validations
+        self.scores: list[tuple[int, float]] = []
+        self.step: int | None = None
+        self.values: list[torch.Tensor] = []
+
+    def due(self, spent: float) -> bool:
+        """Whether the next validation's turn has come: evenly over the run, at its start and at its end."""
+        done = len(self.scores)
+        return self.validate is not None and done <= self.validations and spent >= min(done / self.validations, 1.0)
+
+    def ask(self, step: int, accelerator: Accelerator) -> None:
+        """Validate in the first process, and keep the values if they are better than all before."""
+        assert self.validate is not None
+        with torch.no_grad():
+            score = _agreed(float(self.validate(self.student)) if accelerator.is_main_process else math.nan)
+        if self.step is None or score > max(before for _, before in self.scores):
+            self.step, self.values = step, values_of(self.learning)
+        self.scores.append((step, score))
+
+    def put_back(self) -> None:
+        """Set what learns to its best values."""
+        if self.step is not None:
+            put_back(self.learning, self.values)
 
 
-def _logits(model: Any, batch: CalibrationBatch, ids: torch.Tensor | None) -> torch.Tensor:
-    """Return the logits at the positions that are not padding, `[rows, vocabulary or len(ids)]`."""
-    batch = batch.to(model.lm_head.weight.device)
-    hidden = model.model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.positions(),
-        use_cache=False,
-    ).last_hidden_state[batch.attention_mask.bool()]  # [rows, hidden]
-    head = model.lm_head.weight if ids is None else model.lm_head.weight[ids]
-    return hidden @ head.mT
+@contextmanager
+def _placed(device: torch.device, *models: nn.Module) -> Iterator[None]:
+    """Have the models on a device, and afterwards where they were."""
+    before = [next(model.parameters()).device for model in models]
+    try:
+        for model in models:
+            model.to(device)
+        yield
+    finally:
+        for model, where in zip(models, before, strict=True):
+            model.to(where)
+
+
+def _agreed(value: float) -> float:
+    """Return the first process's value in every process."""
+    return float(broadcast_object_list([value])[0])
+
+
+def _spent(config: RecoveryConfig, started: float, steps: int) -> float:
+    """Fraction of the budget used up, by steps or by the clock."""
+    if config.max_steps is not None:
+        return steps / config.max_steps
+    assert config.seconds is not None
+    return (time.monotonic() - started) / config.seconds
 
 
 def _schedule(spent: float, warmup: float) -> float:
@@ -277,56 +219,6 @@ def _shuffled(batches: Sequence[CalibrationBatch], seed: int) -> Iterator[Calibr
     while True:
         for i in torch.randperm(len(filled), generator=generator).tolist():
             yield filled[i]
-
-
-def _learning_parameters(student: nn.Module, config: RecoveryConfig) -> list[nn.Parameter]:
-    factors = factored_linears(student)
-    if not factors:
-        raise ConfigError("the student has no low-rank projection to train. Compress it below keep_ratio 1 first.")
-    learning = [parameter for layer in factors.values() for parameter in layer.parameters()]
-    if config.train_norms:
-        learning += [parameter for name, parameter in student.named_parameters() if "norm" in name]
-    return learning
-
-
-@contextmanager
-def _only_learning(student: nn.Module, learning: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Let gradients reach only `learning`, without dropout; put everything back afterwards."""
-    before = {parameter: parameter.requires_grad for parameter in student.parameters()}
-    training = student.training
-    student.eval()
-    student.requires_grad_(False)
-    for parameter in learning:
-        parameter.requires_grad_(True)
-    try:
-        yield
-    finally:
-        for parameter, wanted in before.items():
-            parameter.requires_grad_(wanted)
-            parameter.grad = None
-        student.train(training)
-
-
-def _validated(
-    student: Any,
-    learning: Sequence[nn.Parameter],
-    validate: Callable[[Any], float],
-    step: int,
-    best: _Best | None,
-    scores: list[tuple[int, float]],
-) -> _Best:
-    with torch.no_grad():
-        score = float(validate(student))
-    scores.append((step, score))
-    if best is not None and score <= best.score:
-        return best
-    return _Best(step, score, [parameter.detach().clone() for parameter in learning])
-
-
-def _restore(learning: Sequence[nn.Parameter], tensors: Sequence[torch.Tensor]) -> None:
-    with torch.no_grad():
-        for parameter, tensor in zip(learning, tensors, strict=True):
-            parameter.copy_(tensor)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+
+from compression.lowrank import INPUT_FACTOR, LowRankLinear, factored_linears, members, replace_linear, shared_inputs
 
 
 class BlockSource(Protocol):
@@ -68,3 +70,39 @@ class ModelBlocks:
 def sharing_copy(block: nn.Module) -> nn.Module:
     """Return a block of its own modules but the same parameters: replacing a module in one leaves the other whole."""
     return copy.deepcopy(block, {id(parameter): parameter for parameter in block.parameters()})
+
+
+def put_layers(source: BlockSource, names: Sequence[str], layers: Sequence[LowRankLinear]) -> None:
+    """Replace projections by layers that all read through the first one's input factor."""
+    for name, layer in zip(names, layers, strict=True):
+        replace_linear(source.model, name, layer.to(source.device))
+        if layer is not layers[0]:
+            layer.share_input(layers[0])
+
+
+def factors_of(source: BlockSource, block: int) -> dict[str, torch.Tensor]:
+    """Return the factors of a block by name, shared ones once, in the dtype they will be stored in."""
+    prefix = f"model.layers.{block}."
+    shared = shared_inputs(source.model)
+    return {
+        f"{name}.{part}": tensor.to(source.stored_dtype(name))
+        for name, layer in factored_linears(source.model).items()
+        if name.startswith(prefix)
+        for part, tensor in layer.state_dict().items()
+        if not (part == INPUT_FACTOR and name in shared)
+    }
+
+
+def put_back(source: BlockSource, units: Sequence[str], tensors: dict[str, torch.Tensor]) -> None:
+    """Replace the projections of `units` (projections, or stacks of them) by what an earlier run has written."""
+    for unit in units:
+        names = members(unit)
+        layers = [
+            LowRankLinear.from_factors(
+                tensors[f"{name}.output_factor.weight"],
+                tensors[f"{names[0]}.{INPUT_FACTOR}"],
+                tensors.get(f"{name}.output_factor.bias"),
+            ).to(source.model.get_submodule(name).weight.dtype)
+            for name in names
+        ]
+        put_layers(source, names, layers)

@@ -17,6 +17,7 @@ from torch import nn
 from compression.blocks import BlockInputs, Half, half_output, half_output_and_inputs, last_inputs, normalized
 from compression.errors import CalibrationError
 from compression.processes import sum_over_processes
+from compression.whitening import Whitening
 
 _ROWS = 2048
 """Tokens converted to float64 at once."""
@@ -50,7 +51,10 @@ class Moments:
     output_energy: float = 0.0
 
     def aim(self, weight: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """Return E[p x′ᵀ] `[m, n]` and E‖p‖² of a projection of dense weight W `[m, n]` float64."""
+        """Return E[p x′ᵀ] `[m, n]` and E‖p‖² of a projection of dense weight W `[m, n]` float64.
+
+        For weighed outputs Rᵀp, W is Rᵀ times the dense weight; where `output_cross` is there it is weighed already.
+        """
         if self.output_cross is not None:
             return self.output_cross, self.output_energy
         assert self.cross is not None
@@ -160,6 +164,7 @@ def output_moments(
     block_name: str,
     dense: bool,
     residual: bool,
+    root: Whitening | None = None,
 ) -> Moments:
     """Return the moments of a half's last projection, and move the dense stream behind the half on the way.
 
@@ -171,6 +176,7 @@ def output_moments(
         block_name: full name of the block, for messages.
         dense: whether E[x xᵀ] is wanted.
         residual: whether the target repairs the drift of the residual stream.
+        root: R of the output's importance: the moments are those of Rᵀp.
 
     Raises:
         CalibrationError: an activation is NaN or infinite; the message names the layer.
@@ -196,6 +202,8 @@ def output_moments(
         for start in range(0, len(x), _ROWS):
             part = slice(start, start + _ROWS)
             right, target = shifted[part].double(), aim[part].double()
+            if root is not None:
+                target = root.weigh(target)  # pᵀR
             sums["shifted"].add(right)
             sums["output_cross"].add(target, right)
             energy += float(target.square().sum())

@@ -7,6 +7,7 @@ OdllmError
     ├── CatalogError      a catalogue that is damaged or does not fit the model
     ├── PromptError       a history or prompt layout that the model cannot take
     ├── ModelError        a recommender folder that is missing parts or of another family
+    ├── CalibrationChoiceError  how many training sequences calibrate, and which
     └── SearchError       search options that contradict each other or the catalogue
 
 A message names what was found and where (file, line or key), what was expected, and what to do.
@@ -37,6 +38,10 @@ class PromptError(LcrecError):
 
 class ModelError(LcrecError):
     """A recommender folder is missing parts, or holds a model of another family."""
+
+
+class CalibrationChoiceError(LcrecError):
+    """Options of the choice of calibration sequences contradict each other, or there is nothing to choose from."""
 
 
 class SearchError(LcrecError):

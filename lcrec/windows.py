@@ -35,15 +35,23 @@ def cut_windows(
     The first cut is random, so that over epochs an item is met at every distance from the prompt's beginning.
     Windows of a single item have nothing to predict from and are joined to the following one where there is one.
     """
-    size = max_items + 1
-    windows = []
-    for sequence in sequences:
-        if len(sequence) < 2:
-            continue
-        shift = int(random.integers(0, size)) if len(sequence) > size else 0
-        cuts = [cut for cut in range(shift, len(sequence), size) if 2 <= cut <= len(sequence) - 2]
-        windows += [part[-size:] for part in np.split(sequence, cuts)]
-    return windows
+    return [window for sequence in sequences for window in _cut(sequence, max_items + 1, random)]
+
+
+def training_windows(dataset: Dataset, max_items: int, random: np.random.Generator) -> list[list[NDArray[np.int32]]]:
+    """Return the windows of every user's training part, a list a user.
+
+    Training, calibration and recovery all get their sequences here, so that none can meet a held-out item.
+    """
+    return [_cut(sequence, max_items + 1, random) for sequence in dataset.split().train]
+
+
+def _cut(sequence: NDArray[np.int32], size: int, random: np.random.Generator) -> list[NDArray[np.int32]]:
+    if len(sequence) < 2:
+        return []
+    shift = int(random.integers(0, size)) if len(sequence) > size else 0
+    cuts = [cut for cut in range(shift, len(sequence), size) if 2 <= cut <= len(sequence) - 2]
+    return [part[-size:] for part in np.split(sequence, cuts)]
 
 
 def encode_window(window: NDArray[np.int32], item_codes: NDArray[np.integer], prompt: Prompt) -> NDArray[np.int64]:
@@ -74,7 +82,7 @@ def training_batches(
 ) -> list[TokenBatch]:
     """Return shuffled batches of windows of the users' training parts; the two held-out items are never in them."""
     random = np.random.default_rng(seed)
-    windows = cut_windows(dataset.split().train, prompt.max_items, random)
+    windows = [window for user in training_windows(dataset, prompt.max_items, random) for window in user]
     chosen = random.permutation(len(windows))[:max_windows]
     # Similar lengths share a batch, whole batches are shuffled: little padding, little order.
     pools = [chosen[i : i + 16 * size] for i in range(0, len(chosen), 16 * size)]

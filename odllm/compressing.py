@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
+from accelerate import PartialState
 
-from compression.calibration import CalibrationBatch
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig
-from compression.pipeline import compress
-from compression.recovery import RecoveryConfig, RecoveryReport, recover
+from compression.plan_file import PLAN_FILE, PlanFile, write_plan
+from compression.processes import is_first_process, joined_processes, write_folder_once
+from compression.recovery import recover
+from compression.recovery_config import RecoveryConfig, RecoveryMethod, RecoveryReport
+from compression.streaming import compress_checkpoint
+from compression.trainable import require_installed
 from lcrec.dataset import Dataset, load_dataset
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
 from lcrec.model import code_token_ids
 from lcrec.prompt import Prompt, read_card
-from lcrec.windows import training_batches
-from odllm_artifact import Progress, partial_folder, read_json, sha256_folder, write_folder, write_json
-
-ProgressBar = Callable[[str], AbstractContextManager[Progress]]
-"""Opens a bar with a title, as `odllm.console.progress_bar` does."""
+from odllm.calibrating import Calibrated, ProgressBar, sequence_batches
+from odllm.planning import PlanRequest, find_plan
+from odllm_artifact import (
+    Progress,
+    partial_folder,
+    read_json,
+    resolve_output,
+    sha256_folder,
+    write_folder,
+    write_json,
+)
 
 CARRIED_OVER = ("recommender.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 """What makes a language model's folder a recommender: the same for the compressed one."""
 
 REPORT = "compression.json"
-CALIBRATION_BATCH = 32
 RECOVERY_BATCH = 8
 """Sequences a step: in the same time, many small steps recover more than few large ones (measured at 50 s)."""
 
@@ -38,40 +44,66 @@ VALIDATION_USERS = 1000
 
 
 def compress_folder(
-    model_folder: Path,
-    dataset_folder: Path,
+    calibrated: Calibrated,
     out: Path,
     *,
     config: CompressionConfig,
-    sequences: int,
-    recover_seconds: float = 0.0,
-    seed: int = 0,
+    plan: PlanFile | None = None,
+    recovery: RecoveryConfig | None = None,
     overwrite: bool = False,
     progress: ProgressBar,
 ) -> dict[str, Any]:
-    """Compress the model of a folder into the folder `out` and return what its `compression.json` says.
+    """Compress a recommender into the folder `out` and return what its `compression.json` says.
+
+    One block of the model is in memory at a time, but for the gradients and the recovery. Under `accelerate launch`
+    the processes share the calibration; only the first one writes, recovers and has something to return.
+
+    Args:
+        calibrated: the dense recommender and the sequences that calibrate.
+        out: the compressed recommender.
+        config: of the compression.
+        plan: the ranks, written beside the model; None makes a plan as `config` says.
+        recovery: a distillation afterwards, if any.
+        overwrite: replace a folder that is there.
+        progress: opens a bar.
 
     Raises:
         CompressionError: the model or the calibration data cannot be used, or the ratio cannot be met.
-        LcrecError: the dataset or the recommender is damaged.
+        LcrecError: the dataset or the recommender is damaged, or not one calibration budget is given.
         ArtifactError: `out` is in the way.
     """
-    dataset, prompt = load_dataset(dataset_folder), read_card(model_folder).prompt
-    student = load_model(model_folder)
-    batches = sequence_batches(dataset, prompt, CALIBRATION_BATCH, seed, sequences)
-    with write_folder(out, overwrite=overwrite) as folder:
-        with progress("compressing") as bar:
-            report = compress(student, batches, config, work_folder=partial_folder(out) / "blocks", progress=bar)
-        recovery = None
-        if recover_seconds > 0 and report.linears:
-            with progress("recovering") as bar:
-                recovery = _distil(student, model_folder, dataset, prompt, recover_seconds, seed, bar)
-        record = msgspec.to_builtins(report) | {
-            "recovery": msgspec.to_builtins(recovery),
-            "sources": {"model": sha256_folder(model_folder), "dataset": sha256_folder(dataset_folder)},
-            "seed": seed,
+    if recovery is not None:
+        require_installed(recovery)
+    model_folder = calibrated.model_folder
+    batches = calibrated.batches
+    with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:
+        if plan is None:
+            plan = find_plan(calibrated, config, PlanRequest(), progress, work=out)
+        importance = calibrated.importance(progress) if config.weigh_outputs else None
+        how: dict[str, Any] = {
+            "plan": plan.plan(),
+            "importance": importance,
+            "work_folder": partial_folder(out) / "blocks",
         }
-        _save(student, model_folder, folder, record)
+        if not is_first_process():
+            compress_checkpoint(model_folder, folder, batches, config, **how)
+            return {}
+        with progress("compressing") as bar:
+            report = compress_checkpoint(model_folder, folder, batches, config, **how, progress=bar)
+        recovered = None
+        if recovery is not None and report.linears:
+            student = load_model(folder)
+            with progress("recovering") as bar:
+                recovered = _distil(student, model_folder, calibrated.dataset, calibrated.prompt, recovery, bar)
+            save_model(student, folder)
+        record = msgspec.to_builtins(report) | {
+            "calibration": msgspec.to_builtins(calibrated.chosen.report),
+            "recovery": msgspec.to_builtins(recovered),
+            "sources": {"model": sha256_folder(model_folder), "dataset": sha256_folder(calibrated.dataset_folder)},
+            "seed": calibrated.choice.seed,
+        }
+        _carry_over(model_folder, folder, record)
+        write_plan(plan, folder / PLAN_FILE)
     return record
 
 
@@ -81,38 +113,56 @@ def recover_folder(
     dataset_folder: Path,
     out: Path,
     *,
-    seconds: float,
-    seed: int = 0,
+    config: RecoveryConfig,
     overwrite: bool = False,
     progress: ProgressBar,
 ) -> dict[str, Any]:
     """Distil the factors of a compressed model from the dense one into the folder `out`.
+
+    Under `accelerate launch` every process calls this; the first one writes.
+
+    Returns:
+        What the new `compression.json` says.
 
     Raises:
         CompressionError: `compressed` has no factors, or a folder is damaged.
         LcrecError: the dataset or the recommender is damaged.
         ArtifactError: `out` is in the way.
     """
+    resolve_output(out, overwrite=overwrite)
     dataset, prompt = load_dataset(dataset_folder), read_card(dense).prompt
+    report = read_json(compressed / REPORT) if (compressed / REPORT).is_file() else {}
     student = load_model(compressed)
-    with write_folder(out, overwrite=overwrite) as folder:
-        with progress("recovering") as bar:
-            recovery = _distil(student, dense, dataset, prompt, seconds, seed, bar)
-        record = read_json(compressed / REPORT) | {"recovery": msgspec.to_builtins(recovery)}
-        _save(student, compressed, folder, record)
+    with progress("recovering") as bar:
+        recovery = _distil(student, dense, dataset, prompt, config, bar)
+    record: dict[str, Any] = report | {"recovery": msgspec.to_builtins(recovery)}
+    if PartialState().is_main_process:
+        with write_folder(out, overwrite=overwrite) as folder:
+            save_model(student, folder)
+            _carry_over(compressed, folder, record)
     return record
 
 
-def sequence_batches(
-    dataset: Dataset, prompt: Prompt, size: int, seed: int, sequences: int | None = None
-) -> list[CalibrationBatch]:
-    """Return batches of `size` training sequences; at most `sequences` of them, all if not given."""
-    batches = training_batches(dataset, prompt, size, seed=seed, max_windows=sequences)
-    return [CalibrationBatch(torch.from_numpy(b.ids), torch.from_numpy(b.real).long()) for b in batches]
+def recovery_options(
+    seconds: float | None,
+    method: RecoveryMethod = "factors",
+    seed: int = 0,
+    *,
+    max_steps: int | None = None,
+    lora_rank: int | None = None,
+) -> RecoveryConfig:
+    """Return the measured best options of a recommender's recovery within a budget.
+
+    Raises:
+        ConfigError: not one budget, or an option is out of range.
+    """
+    # Validated at the start and the end only: in between it costs steps, and picks by noise.
+    config = RecoveryConfig(seconds=seconds, max_steps=max_steps, method=method, seed=seed, validations=1)
+    return config if lora_rank is None else msgspec.structs.replace(config, lora_rank=lora_rank)
 
 
 def _distil(
-    student: Any, dense: Path, dataset: Dataset, prompt: Prompt, seconds: float, seed: int, bar: Progress
+    student: Any, dense: Path, dataset: Dataset, prompt: Prompt, config: RecoveryConfig, bar: Progress
 ) -> RecoveryReport:
     """Distil on the training sequences, unless the factors were better before, by validation NDCG@10."""
     split, catalog, codes = dataset.split(), dataset_catalog(dataset), dataset.require_codes().codes
@@ -126,17 +176,15 @@ def _distil(
     return recover(
         student,
         load_model(dense),
-        sequence_batches(dataset, prompt, RECOVERY_BATCH, seed),
-        # Validated at the start and the end only: in between it costs steps, and picks by noise.
-        RecoveryConfig(seconds=seconds, seed=seed, validations=1),
+        sequence_batches(dataset, prompt, RECOVERY_BATCH, config.seed),
+        config,
         code_token_ids=code_token_ids(prompt),
         validate=validate,
         progress=bar,
     )
 
 
-def _save(model: Any, source: Path, folder: Path, record: dict[str, Any]) -> None:
-    save_model(model, folder)
+def _carry_over(source: Path, folder: Path, record: dict[str, Any]) -> None:
     for name in CARRIED_OVER:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

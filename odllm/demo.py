@@ -22,7 +22,8 @@ from mobile_bench.host import measure
 from mobile_bench.protocol import Settings
 from mobile_bench.record import to_builtins
 from mobile_bench.report.page import write_report
-from odllm.compressing import compress_folder, recover_folder
+from odllm.calibrating import Calibrated, CalibrationChoice
+from odllm.compressing import compress_folder, recover_folder, recovery_options
 from odllm.console import progress_bar, say
 from odllm.demo_folder import VARIANTS, DemoFolder, DemoSettings
 from odllm.demo_report import report_content, summary
@@ -124,13 +125,11 @@ class Demo(DemoFolder):
     def _compress(self) -> None:
         from compression.config import preset
 
+        choice = CalibrationChoice(self.settings.calibration_sequences, seed=self.settings.seed)
         compress_folder(
-            self.model("dense"),
-            self.dataset,
+            Calibrated(self.model("dense"), self.dataset, choice),
             self.model("training-free"),
             config=preset("default", keep_ratio=self.settings.keep_ratio),
-            sequences=self.settings.calibration_sequences,
-            seed=self.settings.seed,
             overwrite=True,
             progress=progress_bar,
         )
@@ -141,8 +140,7 @@ class Demo(DemoFolder):
             self.model("dense"),
             self.dataset,
             self.model("compressed"),
-            seconds=self.settings.recovery_seconds,
-            seed=self.settings.seed,
+            config=recovery_options(self.settings.recovery_seconds, seed=self.settings.seed),
             overwrite=True,
             progress=progress_bar,
         )

@@ -19,7 +19,7 @@ from odllm_export.families.registry import read_decoder
 from odllm_export.graph.builder import OLDEST_ONNXRUNTIME, OPSET, WeightFile
 from odllm_export.graph.decoder import build_decoder
 from odllm_export.precision import find_precision
-from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count
+from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count, read_shared_inputs
 
 GRAPH = "model.onnx"
 """The one name that ORTModelForCausalLM looks for."""
@@ -117,7 +117,7 @@ def _facts(model_folder: Path, folder: Path, decoder: Decoder, precision: str, p
         "model": {
             "family": decoder.family,
             "parameters": parameter_count(model_folder),
-            "keep_ratio": decoder.keep_ratio(ranks),
+            "keep_ratio": decoder.keep_ratio(ranks, read_shared_inputs(model_folder)),
             "precision": precision,
             "max_positions": positions,
         },

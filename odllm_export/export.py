@@ -35,7 +35,7 @@ from odllm_export.model_card import model_card
 from odllm_export.ort_format import add_ort_format
 from odllm_export.precision import Precision, find_precision
 from odllm_export.simplify import simplify_bundle
-from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count, read_ranks
+from odllm_export.tensors import ModelTensors, checkpoint_hash, parameter_count, read_ranks, read_shared_inputs
 
 Form = Literal["loop", "unrolled", "steps"]
 
@@ -261,7 +261,7 @@ def _manifest(
             heads=decoder.heads,
             kv_heads=decoder.kv_heads,
             parameters=parameter_count(model_folder),
-            keep_ratio=decoder.keep_ratio(ranks),
+            keep_ratio=decoder.keep_ratio(ranks, read_shared_inputs(model_folder)),
             ranks=ranks,
             precision=precision.name,
         ),

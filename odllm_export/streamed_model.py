@@ -59,5 +59,6 @@ def _stream(block: nn.Module, tensors: ModelTensors, prefix: str) -> None:
 
 def _fill(module: nn.Module, tensors: ModelTensors, names: set[str], prefix: str = "") -> None:
     shapes = module.state_dict()
+    names = names - {f"{name}.input_factor.weight".removeprefix(prefix) for name in tensors.shared_inputs}
     values = {name: torch.from_numpy(tensors.take(prefix + name, tuple(shapes[name].shape))) for name in names}
     module.load_state_dict(values, strict=False, assign=True)

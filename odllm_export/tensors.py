@@ -47,10 +47,16 @@ class _Entry:
 
 
 class ModelTensors:
-    """A checkpoint's tensors as float32; a context manager, because the files stay open."""
+    """A checkpoint's tensors as float32; a context manager, because the files stay open.
+
+    Attributes:
+        folder: of the model.
+        shared_inputs: projection → the projection whose input factor it reads through, where that is another.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.shared_inputs = read_shared_inputs(folder)
         self._entries: dict[str, _Entry] = {}
         self._taken: set[str] = set()
         with ExitStack() as stack:
@@ -74,6 +80,15 @@ class ModelTensors:
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
+
+    def input_factor(self, projection: str) -> str:
+        """Return the name of the input factor that a projection reads through, whether it is there or not."""
+        return f"{self.shared_inputs.get(projection, projection)}.input_factor.weight"
+
+    def readers(self, input_factor: str) -> list[str]:
+        """Return the projections that read through an input factor, its owner first."""
+        owner = input_factor.removesuffix(".input_factor.weight")
+        return [owner, *(name for name, other in self.shared_inputs.items() if other == owner)]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a tensor's shape without reading it.
@@ -182,9 +197,23 @@ def read_ranks(folder: Path, tensors: ModelTensors) -> dict[str, int]:
     if not isinstance(ranks, dict):
         raise TensorError(f"{path} has no ranks. Compress the model again.")
     for name, rank in ranks.items():
-        if (found := tensors.shape(f"{name}.input_factor.weight")[0]) != rank:
+        if (found := tensors.shape(tensors.input_factor(name))[0]) != rank:
             raise TensorError(f"{path} gives {name} rank {rank}, its tensors have {found}. Compress the model again.")
     return ranks
+
+
+def read_shared_inputs(folder: Path) -> dict[str, str]:
+    """Return projection → the projection whose input factor it reads through, as `low_rank.json` has it.
+
+    Raises:
+        TensorError: it is damaged.
+    """
+    path = folder / "low_rank.json"
+    content = read_json(path) if path.is_file() else {}
+    shared = content.get("shared_inputs", {}) if isinstance(content, dict) else None
+    if not isinstance(shared, dict) or not all(isinstance(owner, str) for owner in shared.values()):
+        raise TensorError(f"{path} has damaged shared_inputs. Compress the model again.")
+    return shared
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], int]:

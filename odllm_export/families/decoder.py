@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,14 +88,23 @@ class Decoder:
             "mlp.down_proj": (self.hidden, self.intermediate),
         }
 
-    def keep_ratio(self, ranks: dict[str, int]) -> float:
-        """Return kept ÷ original parameters of the projections, given the ranks of those that are factored."""
+    def keep_ratio(self, ranks: Mapping[str, int], shared_inputs: Mapping[str, str]) -> float:
+        """Return kept ÷ original parameters of the projections.
+
+        Args:
+            ranks: of the projections that are factored.
+            shared_inputs: those that read through the input factor of another, which is counted there.
+        """
         kept = original = 0
         for layer in range(self.layers):
             for name, (rows, columns) in self.projections.items():
-                rank = ranks.get(f"model.layers.{layer}.{name}")
+                full_name = f"model.layers.{layer}.{name}"
+                rank = ranks.get(full_name)
                 original += rows * columns
-                kept += rows * columns if rank is None else rank * (rows + columns)
+                if rank is None:
+                    kept += rows * columns
+                else:
+                    kept += rank * (rows if full_name in shared_inputs else rows + columns)
         return kept / original
 
     def rotary_caches(self, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ class Linear:
     """The weights of projections that read one input: dense `[in, out]`, or factors `[in, rank]` and `[rank, out]`.
 
     They are stacked: their dense matrices, or their input factors, become one product with the outputs split
-    behind it.
+    behind it. Where they share one input factor nothing is split: all outputs come of that product.
     """
 
     widths: tuple[int, ...]
@@ -32,11 +32,12 @@ class Linear:
 
 @dataclass(frozen=True)
 class Loader:
-    """Where weights come from, where they go and how they are stored there."""
+    """Where weights come from, where they go and how they are stored there; `shared` are factors stored before."""
 
     graph: GraphBuilder
     tensors: ModelTensors
     storage: Storage
+    shared: dict[str, Stored] = field(default_factory=dict)
 
     def vector(self, name: str, width: int) -> str:
         """Stream a vector as it is: norms and biases are small and everything depends on them."""
@@ -50,10 +51,12 @@ def load_linears(loader: Loader, names: Sequence[str], in_features: int, out_fea
         TensorError: a tensor is missing, misshapen, or both forms of one projection are there.
     """
     tensors = loader.tensors
-    factored = [f"{name}.input_factor.weight" in tensors for name in names]
+    factored = [tensors.input_factor(name) in tensors for name in names]
     for name, is_factored in zip(names, factored, strict=True):
         if is_factored and f"{name}.weight" in tensors:
             raise TensorError(f"{tensors.folder} holds {name!r} both dense and factored")
+    if any(len(tensors.readers(tensors.input_factor(name))) > 1 for name in names):
+        return _load_shared(loader, names, in_features, out_features)
     load = _load_factored if factored[0] else _load_dense
     if len(set(factored)) > 1:  # mixed: keep the order of the outputs by loading one by one
         pairs = zip(names, out_features, strict=True)
@@ -92,6 +95,38 @@ def _load_factored(loader: Loader, names: Sequence[str], in_features: int, out_f
     )
 
 
+def _load_shared(loader: Loader, names: Sequence[str], in_features: int, out_features: Sequence[int]) -> list[Linear]:
+    """Return the projections that read through each input factor; what they share is stored with the first of them."""
+    owners: dict[str, list[tuple[str, int]]] = {}
+    for name, width in zip(names, out_features, strict=True):
+        owners.setdefault(loader.tensors.input_factor(name), []).append((name, width))
+    return [
+        Linear(
+            widths=(_shared_factor(loader, owner, in_features).shape[1],),
+            stacked=loader.shared[owner],
+            output_factors=tuple(loader.shared[f"{name}.output_factor"] for name, _ in readers),
+            biases=tuple(_bias(loader, f"{name}.output_factor.bias", width) for name, width in readers),
+        )
+        for owner, readers in owners.items()
+    ]
+
+
+def _shared_factor(loader: Loader, owner: str, in_features: int) -> Stored:
+    """Store an input factor and the output factors of all its readers, balanced together, unless that was done."""
+    if owner not in loader.shared:
+        tensors, storage = loader.tensors, loader.storage
+        rank, readers = tensors.shape(owner)[0], tensors.readers(owner)
+        names = [f"{name}.output_factor.weight" for name in readers]
+        output_factors = [tensors.take(name, (tensors.shape(name)[0], rank)) for name in names]
+        input_factor, stacked = balance(tensors.take(owner, (rank, in_features)), np.concatenate(output_factors))
+        loader.shared[owner] = storage.matrix(loader.graph, owner.removesuffix(".weight"), input_factor.T)
+        ends = np.cumsum([len(factor) for factor in output_factors])
+        for name, rows in zip(readers, np.split(stacked, ends[:-1]), strict=True):
+            key = f"{name}.output_factor"
+            loader.shared[key] = storage.matrix(loader.graph, key, rows.T)
+    return loader.shared[owner]
+
+
 def _stack(matrices: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Return `[in, sum of out]` from matrices `[out, in]`."""
     return (matrices[0] if len(matrices) == 1 else np.concatenate(matrices)).T
@@ -111,7 +146,7 @@ def apply_linears(body: GraphBuilder, storage: Storage, linears: Sequence[Linear
     results = []
     for linear in linears:
         hidden = storage.multiply(body, x, linear.stacked)
-        parts = [hidden]
+        parts = [hidden] * len(linear.output_factors)
         if len(linear.widths) > 1:
             parts = body.ops("Split", hidden, body.constant(linear.widths), outputs=len(linear.widths), axis=2)
         for part, factor, bias in zip(parts, linear.output_factors, linear.biases, strict=True):

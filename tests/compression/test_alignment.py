@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from compression.alignment import align, make_target
-from compression.statistics import Energies, Moments
+from compression.statistics import Moments
 from compression.whitening import whiten
 
 ROWS, COLUMNS, RANK = 14, 18, 5
@@ -23,17 +23,15 @@ class Problem:
         self.dense = randn(tokens, COLUMNS) * spread
         self.shifted = self.dense @ (torch.eye(COLUMNS, dtype=torch.float64) + 0.2 * randn(COLUMNS, COLUMNS))
         self.drift = drift * self.shifted @ randn(COLUMNS, ROWS) + drift * randn(tokens, ROWS)
-        target, output = self.dense @ self.weight.mT + self.drift, self.shifted @ self.weight.mT
-        energies = Energies(
-            *(float((a * b).sum()) / tokens for a, b in ((target, target), (target, output), (output, output)))
-        )
+        target = self.dense @ self.weight.mT + self.drift
+        cross = {"cross": self.dense.mT @ self.shifted / tokens}
+        if drift:
+            cross = {
+                "output_cross": target.mT @ self.shifted / tokens,
+                "output_energy": float(target.square().sum()) / tokens,
+            }
         self.moments = Moments(
-            tokens,
-            self.shifted.mT @ self.shifted / tokens,
-            self.dense.mT @ self.shifted / tokens,
-            self.dense.mT @ self.dense / tokens,
-            self.drift.mT @ self.shifted / tokens if drift else None,
-            {"p": energies},
+            tokens, self.shifted.mT @ self.shifted / tokens, self.dense.mT @ self.dense / tokens, **cross
         )
 
     def rows(self, alpha):
@@ -45,7 +43,7 @@ class Problem:
         covariance = self.moments.shifted if alignment == "free" else self.moments.dense
         return align(
             self.weight,
-            make_target(self.weight, self.moments, "p", alpha),
+            make_target(self.weight, self.moments, alpha),
             whiten(covariance, shrinkage),
             rank,
             alignment=alignment,
@@ -57,6 +55,15 @@ class Problem:
         target = self.rows(alpha)
         missed = target - self.shifted @ aligned.factors.product.mT
         return float(missed.square().sum() / target.square().sum())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("drift", [0.0, 0.4])
+def test_the_target_is_the_one_its_rows_have(alpha, drift):
+    problem = Problem(drift=drift)
+    target, rows = make_target(problem.weight, problem.moments, alpha), problem.rows(alpha)
+    torch.testing.assert_close(target.cross, rows.mT @ problem.shifted / 300, rtol=1e-10, atol=1e-12)
+    assert target.energy == pytest.approx(float(rows.square().sum()) / 300, rel=1e-10)
 
 
 @pytest.mark.parametrize("alignment", ["none", "update", "alternating", "free"])
@@ -107,14 +114,8 @@ def test_update_is_the_least_squares_refit_of_a_numpy_oracle():
 
 def test_without_shift_alignment_changes_nothing():
     problem = Problem()
-    problem.moments = Moments(
-        300,
-        problem.moments.dense,
-        problem.moments.dense,
-        problem.moments.dense,
-        None,
-        {"p": Energies(*[problem.moments.energies["p"].dense] * 3)},
-    )
+    dense = problem.moments.dense
+    problem.moments = Moments(300, dense, dense, cross=dense)
     products = [problem.solve(alignment, 1.0).factors.product for alignment in ("free", "update", "none")]
     torch.testing.assert_close(products[0], products[2], rtol=1e-7, atol=1e-9)
     torch.testing.assert_close(products[1], products[2], rtol=1e-7, atol=1e-9)
@@ -123,7 +124,8 @@ def test_without_shift_alignment_changes_nothing():
 def test_aiming_at_the_drift_repairs_it():
     problem = Problem(drift=0.4)
     blind = Problem(drift=0.4)
-    blind.moments = Moments(300, blind.moments.shifted, blind.moments.cross, None, None, blind.moments.energies)
+    cross = blind.dense.mT @ blind.shifted / 300
+    blind.moments = Moments(300, blind.moments.shifted, blind.moments.dense, cross=cross)
     assert problem.measured(problem.solve("free", 1.0), 1.0) < 0.9 * problem.measured(blind.solve("free", 1.0), 1.0)
 
 
@@ -150,10 +152,8 @@ def test_directions_never_shown_keep_the_dense_weight():
     problem.moments = Moments(
         300,
         problem.shifted.mT @ problem.shifted / 300,
-        problem.dense.mT @ problem.shifted / 300,
-        None,
-        None,
-        problem.moments.energies,
+        problem.dense.mT @ problem.dense / 300,
+        cross=problem.dense.mT @ problem.shifted / 300,
     )
     full = problem.solve("free", 1.0, rank=ROWS, shrinkage=1e-6).factors.product
     torch.testing.assert_close(full[:, 3:], problem.weight[:, 3:], rtol=1e-5, atol=1e-6)

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from compression.blocks import capture, embed, run_block
+from compression.blocks import HALVES, embed, half_output, half_output_and_inputs, last_inputs, normalized, run_block
 from compression.calibration import CalibrationBatch
-from compression.lowrank import GROUPS
 
 
 def pad_left(batch, extra):
@@ -39,24 +38,31 @@ def test_left_padding_changes_no_hidden_state(llama, batches):
     torch.testing.assert_close(padded[padded_inputs.keep], plain[plain_inputs.keep], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+@pytest.mark.parametrize("half", HALVES, ids=lambda half: half.module)
 @torch.no_grad()
-def test_capture_shows_inputs_outputs_without_bias_and_the_stream(make_llama, batches, group):
-    model = make_llama(attention_bias=True)
-    block = model.model.layers[0]
-    hidden, inputs = embed(model, batches[0])
-    captured = capture(block, group, hidden, inputs, residual=True)
-    for name in group.projections:
-        expected = captured.inputs @ block.get_submodule(name).weight.mT
-        torch.testing.assert_close(captured.outputs[name], expected, rtol=1e-4, atol=1e-5)
-    assert len(captured.inputs) == batches[0].tokens
-    assert (captured.residual is None) == (group.residual is None)
-    if group.name == "attention_output":
-        assert torch.equal(captured.residual, hidden[inputs.keep])
+def test_what_a_half_reads_and_writes_is_what_its_projections_do(make_llama, batches, half):
+    block = make_llama(attention_bias=True, mlp_bias=True).model.layers[0]
+    hidden, inputs = embed(make_llama(), batches[0])
+    output, last = half_output_and_inputs(block, half, hidden, inputs)
+    assert torch.equal(output, half_output(block, half, hidden, inputs))
+    assert torch.equal(last, last_inputs(block, half, hidden, inputs))
+    assert torch.equal(output, block.get_submodule(half.writes.projections[0])(last))
+    seen = []
+    handles = [
+        block.get_submodule(name).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+        for name in half.reads.projections
+    ]
+    half_output(block, half, hidden, inputs)
+    for handle in handles:
+        handle.remove()
+    assert len(seen) == len(half.reads.projections)
+    assert all(torch.equal(states, normalized(block, half, hidden)) for states in seen)
 
 
-def test_capture_leaves_no_hooks_behind(llama, batches):
+@torch.no_grad()
+def test_reading_leaves_no_hooks_behind(llama, batches):
     hidden, inputs = embed(llama, batches[0])
-    for group in GROUPS:
-        capture(llama.model.layers[0], group, hidden, inputs, residual=True)
+    for half in HALVES:
+        half_output_and_inputs(llama.model.layers[0], half, hidden, inputs)
+        last_inputs(llama.model.layers[0], half, hidden, inputs)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in llama.modules())

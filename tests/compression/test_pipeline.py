@@ -9,10 +9,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from compression.allocation import RankPlan
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig, preset
-from compression.errors import CalibrationError, KeepRatioError, RankError, UnsupportedModelError
+from compression.errors import CalibrationError, CheckpointError, KeepRatioError, RankError, UnsupportedModelError
 from compression.lowrank import factored_linears, projection_names
 from compression.pipeline import compress, count_parameters, dense_shapes, plan_for
-from compression.recovery import divergence
+from compression.distillation import divergence
 from compression.report import CompressionReport
 
 VARIANTS = {
@@ -236,8 +236,9 @@ def test_plain_svd_needs_no_more_than_one_token(llama, make_batches):
 def test_nan_weights_name_the_layer(llama, batches):
     with torch.no_grad():
         llama.model.layers[1].self_attn.k_proj.weight[0, 0] = float("nan")
-    with pytest.raises(CalibrationError, match=r"outputs of model\.layers\.1\.self_attn\.k_proj \(dense model"):
+    with pytest.raises(CheckpointError, match=r"model\.layers\.1\.self_attn\.k_proj\.weight holds NaN or infinite"):
         compress(llama, batches, CompressionConfig())
+    assert not factored_linears(llama)
 
 
 def test_another_family_is_refused(batches):

@@ -6,9 +6,11 @@ import torch
 
 from compression.calibration import CalibrationBatch
 from compression.config import CompressionConfig
+from compression.distillation import IGNORED, divergence, next_tokens
 from compression.errors import CalibrationError, ConfigError
 from compression.pipeline import compress
-from compression.recovery import IGNORED, RecoveryConfig, divergence, next_tokens, recover
+from compression.recovery import recover
+from compression.recovery_config import RecoveryConfig
 
 
 @pytest.fixture

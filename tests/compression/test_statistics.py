@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from compression.blocks import embed
+from compression.blocks import HALVES, embed
 from compression.calibration import CalibrationBatch
 from compression.errors import CalibrationError
-from compression.lowrank import GROUPS
-from compression.statistics import Streams, collect_moments
+from compression.statistics import _COLUMNS, _ROWS, Streams, _Sum, input_moments, output_moments
 
-BY_NAME = {group.name: group for group in GROUPS}
+ATTENTION, MLP = HALVES
+KINDS = ["attention_input", "attention_output", "mlp_input", "mlp_output"]
 
 
 def streams_of(model, batches, noise=0.0):
@@ -23,53 +23,93 @@ def streams_of(model, batches, noise=0.0):
 
 
 @torch.no_grad()
-def collect(model, streams, group, *, dense=True, residual=True):
+def collect(model, streams, kind, *, dense=True, residual=True, shifted_block=None):
     block = model.model.layers[0]
-    return collect_moments(
-        streams, block, block, BY_NAME[group], block_name="model.layers.0", dense=dense, residual=residual
+    blocks = (block, block if shifted_block is None else shifted_block)
+    half = ATTENTION if kind.startswith("attention") else MLP
+    if kind.endswith("input"):
+        return input_moments(streams, *blocks, half, block_name="model.layers.0")
+    return output_moments(streams, *blocks, half, block_name="model.layers.0", dense=dense, residual=residual)
+
+
+def seen_by(model, hidden, inputs, projection):
+    """What the whole block's forward gives a projection, real tokens only, float64 numpy `[tokens, n]`."""
+    found = []
+    module = model.model.layers[0].get_submodule(projection)
+    with module.register_forward_pre_hook(lambda module, args: found.append(args[0])):
+        model.model.layers[0](
+            hidden, attention_mask=inputs.attention_mask, position_embeddings=inputs.position_embeddings
+        )
+    return found[0][inputs.keep].double().numpy()
+
+
+@torch.no_grad()
+def oracle_rows(model, streams, projection):
+    return tuple(
+        np.concatenate(
+            [seen_by(model, hidden, inputs, projection) for hidden, inputs in zip(states, streams.inputs, strict=True)]
+        )
+        for states in (streams.dense, streams.shifted)
     )
 
 
-@torch.no_grad()
-def test_moments_are_those_of_a_float64_oracle(llama, batches):
+@pytest.mark.parametrize(
+    ("kind", "projection", "half"),
+    [("attention_input", "self_attn.k_proj", ATTENTION), ("mlp_input", "mlp.up_proj", MLP)],
+)
+def test_input_moments_are_those_of_a_float64_oracle(llama, batches, kind, projection, half):
     streams = streams_of(llama, batches, noise=0.3)
-    moments = collect(llama, streams, "attention_input")
-    norm = llama.model.layers[0].input_layernorm
-    rows = [
-        np.concatenate([norm(h)[i.keep].double().numpy() for h, i in zip(hidden, streams.inputs, strict=True)])
-        for hidden in (streams.dense, streams.shifted)
-    ]
-    X, shifted = rows
+    X, shifted = oracle_rows(llama, streams, projection)
+    if half is MLP:  # the oracle ran the whole block: the streams stand in front of its second half
+        with torch.no_grad():
+            streams.advance_dense(llama.model.layers[0], ATTENTION)
+            streams.advance_shifted(llama.model.layers[0], ATTENTION)
+    moments = collect(llama, streams, kind)
     assert moments.tokens == len(X)
-    np.testing.assert_allclose(moments.dense.numpy(), X.T @ X / len(X), rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(moments.shifted.numpy(), shifted.T @ shifted / len(X), rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(moments.cross.numpy(), X.T @ shifted / len(X), rtol=1e-10, atol=1e-12)
-    W = llama.model.layers[0].self_attn.k_proj.weight.double().numpy()
-    energies = moments.energies["self_attn.k_proj"]
-    assert energies.dense == pytest.approx(np.square(X @ W.T).sum() / len(X), rel=1e-5)
-    blend = 0.3 * X @ W.T + 0.7 * shifted @ W.T
-    assert energies.blended(0.3) == pytest.approx(np.square(blend).sum() / len(X), rel=1e-5)
+    for found, expected in ((moments.dense, X.T @ X), (moments.shifted, shifted.T @ shifted)):
+        assert found.dtype == torch.float64
+        np.testing.assert_allclose(found.numpy(), expected / len(X), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(moments.cross.numpy(), X.T @ shifted / len(X), rtol=1e-9, atol=1e-12)
+    weight = llama.model.layers[0].get_submodule(projection).weight.detach().double()
+    cross, energy = moments.aim(weight)
+    P = X @ weight.numpy().T
+    np.testing.assert_allclose(cross.numpy(), P.T @ shifted / len(X), rtol=1e-9, atol=1e-12)
+    assert energy == pytest.approx(np.square(P).sum() / len(X), rel=1e-9)
 
 
-@torch.no_grad()
-def test_the_drift_of_the_residual_stream_is_collected_where_it_matters(llama, batches):
-    streams = streams_of(llama, batches, noise=0.3)
-    assert collect(llama, streams, "mlp_input").drift is None
-    assert collect(llama, streams, "attention_output", residual=False).drift is None
-    moments = collect(llama, streams, "attention_output", dense=False)
-    assert moments.dense is None
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_output_moments_are_those_of_a_float64_oracle(make_llama, batches, residual, bias):
+    model = make_llama(attention_bias=bias)
+    streams = streams_of(model, batches, noise=0.3)
+    X, shifted = oracle_rows(model, streams, "self_attn.o_proj")
+    before = [hidden.clone() for hidden in streams.dense]
     drift = torch.cat([(h - s)[i.keep] for h, s, i in zip(streams.dense, streams.shifted, streams.inputs, strict=True)])
-    assert moments.drift.shape == (32, 32)
-    energies = moments.energies["self_attn.o_proj"]
-    plain = collect(llama, streams, "attention_output", residual=False).energies["self_attn.o_proj"]
-    assert energies.shifted == pytest.approx(plain.shifted)
-    assert energies.dense != pytest.approx(plain.dense, rel=0.01)
-    assert float(drift.square().sum()) > 0
+    moments = collect(model, streams, "attention_output", residual=residual)
+    linear = model.model.layers[0].self_attn.o_proj
+    P = X @ linear.weight.detach().double().numpy().T + (drift.double().numpy() if residual else 0)
+    cross, energy = moments.aim(linear.weight.detach().double())
+    np.testing.assert_allclose(cross.numpy(), P.T @ shifted / len(X), rtol=1e-4, atol=1e-6)
+    assert energy == pytest.approx(np.square(P).sum() / len(X), rel=1e-5)
+    np.testing.assert_allclose(moments.dense.numpy(), X.T @ X / len(X), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(moments.shifted.numpy(), shifted.T @ shifted / len(X), rtol=1e-9, atol=1e-12)
+    with torch.no_grad():  # and the dense stream, not the shifted one, stands behind the half
+        moved = streams_of(model, batches)
+        moved.dense = before
+        moved.advance_dense(model.model.layers[0], ATTENTION)
+    assert all(torch.equal(a, b) for a, b in zip(streams.dense, moved.dense, strict=True))
 
 
-@pytest.mark.parametrize("group", list(BY_NAME))
+def test_what_nothing_asks_for_is_not_taken(llama, batches):
+    moments = collect(llama, streams_of(llama, batches), "mlp_output", dense=False)
+    assert moments.dense is None
+    assert moments.cross is None
+    assert moments.output_cross.shape == (32, 48)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_adding_padding_changes_nothing(llama, batches, group, side):
+def test_adding_padding_changes_nothing(llama, batches, kind, side):
     padded = []
     for batch in batches:
         zeros = torch.zeros(len(batch.input_ids), 5, dtype=torch.int64)
@@ -77,10 +117,10 @@ def test_adding_padding_changes_nothing(llama, batches, group, side):
         order = (0, 1) if side == "left" else (1, 0)
         ids, mask = ([(junk, batch.input_ids), (zeros, batch.attention_mask)][i] for i in (0, 1))
         padded.append(CalibrationBatch(*(torch.cat([pair[i] for i in order], dim=1) for pair in (ids, mask))))
-    plain = collect(llama, streams_of(llama, batches), group)
-    with_padding = collect(llama, streams_of(llama, padded), group)
+    plain = collect(llama, streams_of(llama, batches), kind)
+    with_padding = collect(llama, streams_of(llama, padded), kind)
     assert with_padding.tokens == plain.tokens
-    for name in ("dense", "shifted", "cross"):
+    for name in ("dense", "shifted", "cross" if kind.endswith("input") else "output_cross"):
         torch.testing.assert_close(getattr(with_padding, name), getattr(plain, name), rtol=1e-4, atol=1e-5)
 
 
@@ -96,39 +136,50 @@ def test_the_shifted_block_may_be_another_one(llama, batches):
     other = copy.deepcopy(llama.model.layers[0])
     with torch.no_grad():
         other.input_layernorm.weight.mul_(2)
-        moments = collect_moments(
-            streams_of(llama, batches),
-            llama.model.layers[0],
-            other,
-            BY_NAME["attention_input"],
-            block_name="model.layers.0",
-            dense=True,
-            residual=True,
-        )
+    moments = collect(llama, streams_of(llama, batches), "attention_input", shifted_block=other)
     torch.testing.assert_close(moments.shifted, 4 * moments.dense, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize("columns", [1, _COLUMNS - 1, _COLUMNS, 2 * _COLUMNS + 3])
+def test_a_symmetric_sum_is_whole_whatever_its_size(columns):
+    rows = torch.randn(3, 7, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    total = _Sum(columns, None, rows.device)
+    for part in rows:
+        total.add(part)
+    flat = rows.flatten(0, 1)
+    mean = total.mean(21)
+    torch.testing.assert_close(mean, flat.mT @ flat / 21, rtol=1e-12, atol=1e-12)
+    assert torch.equal(mean, mean.mT)
+
+
+def test_batches_of_more_tokens_than_are_converted_at_once_count_whole(llama):
+    length = _ROWS // 32 + 1
+    ids = torch.randint(1, 61, (32, length), generator=torch.Generator().manual_seed(0))
+    whole = CalibrationBatch(ids, torch.ones_like(ids))
+    parts = [CalibrationBatch(part, torch.ones_like(part)) for part in ids.split(8)]
+    one, four = (collect(llama, streams_of(llama, b), "attention_input") for b in ([whole], parts))
+    assert one.tokens == four.tokens == 32 * length
+    torch.testing.assert_close(one.shifted, four.shifted, rtol=1e-5, atol=1e-8)
+
+
 @pytest.mark.parametrize(
-    ("projection", "group", "message"),
+    ("stream", "kind", "message"),
     [
-        (
-            "self_attn.v_proj",
-            "attention_input",
-            r"outputs of model\.layers\.0\.self_attn\.v_proj \(dense model, batch 0",
-        ),
-        ("self_attn.v_proj", "attention_output", r"inputs at model\.layers\.0\.self_attn\.o_proj.*Check the weights"),
-        ("mlp.up_proj", "mlp_output", r"inputs at model\.layers\.0\.mlp\.down_proj.*load the model in float32"),
+        ("dense", "attention_input", r"batch 1: dense inputs at model\.layers\.0\.self_attn\.q_proj\. Check"),
+        ("shifted", "attention_input", r"batch 1: compressed inputs at model\.layers\.0\.self_attn\.q_proj\."),
+        ("dense", "mlp_output", r"batch 1: dense inputs at model\.layers\.0\.mlp\.down_proj\."),
+        ("shifted", "attention_output", r"batch 1: compressed inputs at model\.layers\.0\.self_attn\.o_proj\."),
     ],
 )
-def test_activations_that_are_not_finite_name_the_layer(llama, batches, projection, group, message):
-    with torch.no_grad():
-        llama.model.layers[0].get_submodule(projection).weight[0, 0] = float("nan")
-    with pytest.raises(CalibrationError, match=message):
-        collect(llama, streams_of(llama, batches), group)
-
-
-def test_a_residual_stream_that_is_not_finite_is_named(llama, batches):
+def test_activations_that_are_not_finite_name_the_layer(llama, batches, stream, kind, message):
     streams = streams_of(llama, batches)
-    streams.shifted[0][0, 0, 0] = float("inf")
-    with pytest.raises(CalibrationError, match=r"layers\.0\.self_attn\.o_proj \(compressed model, batch 0\)"):
-        collect(llama, streams, "attention_output")
+    getattr(streams, stream)[1][0, 0, 0] = float("inf")
+    with pytest.raises(CalibrationError, match=message):
+        collect(llama, streams, kind)
+
+
+def test_outputs_that_are_not_finite_name_the_layer(llama, batches):
+    with torch.no_grad():
+        llama.model.layers[0].mlp.down_proj.weight[0, 0] = float("nan")
+    with pytest.raises(CalibrationError, match=r"outputs of model\.layers\.0\.mlp\.down_proj\..*compute in float32"):
+        collect(llama, streams_of(llama, batches), "mlp_output")

@@ -1,6 +1,7 @@
 """Each family's graph against transformers' own model of that family: same lists, same scores."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from random_models import factor
@@ -71,6 +72,24 @@ def test_factored_lists_are_those_of_the_model(make_model_folder, make_dataset, 
         family=family, num_key_value_heads=kv_heads, tie_word_embeddings=tied, change=factor()
     )
     assert_same_lists(load_model(folder), folder, prompt, make_dataset(), tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shared_input_factors_are_stored_once_and_give_the_lists_of_the_model(
+    make_model_folder, make_dataset, tmp_path, family
+):
+    folder, prompt = make_model_folder(family=family, change=factor(shared=True))
+    model, bundle = load_model(folder), tmp_path / "bundle"
+    assert_same_lists(model, folder, prompt, make_dataset(), bundle)
+    kept = sum(p.numel() for p in {id(p): p for p in model.model.layers.parameters()}.values() if p.dim() == 2)
+    matrices = onnx.load(bundle / "recommend.onnx", load_external_data=False).graph.initializer
+    stored = sum(int(np.prod(t.dims)) for t in matrices if "_factor" in t.name and len(t.dims) == 2)
+    assert stored == kept  # not even the last block, whose query is a matrix of its own, stores a copy
+    assert read_json(bundle / "manifest.json")["model"]["keep_ratio"] == pytest.approx(
+        kept
+        / sum(rows * columns for rows, columns in read_decoder(folder).projections.values())
+        / len(model.model.layers)
+    )
 
 
 @pytest.mark.parametrize(
