@@ -13,17 +13,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import torch
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
 from compression.checkpoint import load_model, save_model
 from compression.lowrank import factored_linears, projection_names
 from lcrec.dataset import load_dataset
 from lcrec.evaluate import evaluate
-from lcrec.prompt import read_card
 from lcrec.sasrec import SasRecRecipe, sasrec_ranker, save_sasrec, train_sasrec
 from lcrec.train import dataset_facts
 from odllm.baselines.errors import BaselineError
-from odllm.compressing import CARRIED_OVER, sequence_batches
+from odllm.calibrating import Calibrated, CalibrationChoice
+from odllm.compressing import CARRIED_OVER
 from odllm.rounding import bytes_of, find_rounding, round_model, sparse_bytes
 from odllm_artifact import Progress, read_json, resolve_output, sha256_folder, silent, write_folder, write_json
 
@@ -143,11 +146,13 @@ def llm_compressor_folder(
     _check_model(load_model(model_folder), model_folder, group if method == "gptq" else None)
     with tempfile.TemporaryDirectory(prefix="odllm-baseline-") as temporary:
         calibration, made = Path(temporary) / "sequences.safetensors", Path(temporary) / "model"
-        _write_sequences(model_folder, dataset_folder, calibration, sequences, seed)
+        calibrated = Calibrated(model_folder, dataset_folder, CalibrationChoice(sequences=sequences, seed=seed))
+        _write_sequences(calibrated, calibration)
         options = {"--group": group, "--mask": mask, "--threads": threads}
         _call(python, [model_folder, calibration, made, method], options)
         model = load_model(made)
         record = read_json(made / "llm_compressor.json") | {
+            "calibration": msgspec.to_builtins(calibrated.chosen.report),
             "seed": seed,
             "bytes": bytes_of(model, f"int4-block{group}") if method == "gptq" else sparse_bytes(model),
             "bytes_fp32": bytes_of(model, "fp32"),
@@ -171,12 +176,15 @@ def _check_model(model: Any, folder: Path, group: int | None) -> None:
             )
 
 
-def _write_sequences(model_folder: Path, dataset_folder: Path, path: Path, sequences: int, seed: int) -> None:
+def _write_sequences(calibrated: Calibrated, path: Path) -> None:
     """Write the calibration sequences, padded on the right, where the other environment reads them."""
-    (batch,) = sequence_batches(
-        load_dataset(dataset_folder), read_card(model_folder).prompt, sequences, seed, sequences
-    )
-    save_file({"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}, path)
+    batches = calibrated.batches
+    longest = max(batch.input_ids.shape[1] for batch in batches)
+    tensors = {
+        name: torch.cat([F.pad(getattr(batch, name), (0, longest - batch.input_ids.shape[1])) for batch in batches])
+        for name in ("input_ids", "attention_mask")
+    }
+    save_file(tensors, path)
 
 
 def _call(python: Path, positional: list[Any], options: Mapping[str, Any]) -> None:
