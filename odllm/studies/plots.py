@@ -1,0 +1,181 @@
+"""The three plots of studies: lines over a setting, rows one below the other, quality against size.
+
+All show NDCG@10 kept with its 95 % interval, and the dense model as a line at 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+
+from odllm.studies.rows import Kept, Row
+from odllm.studies.tables import MIB
+
+INK, MUTED, GRID = "#22272e", "#667080", "#e4e7ec"
+COLOURS = ("#1f6fb2", "#d1603d", "#3a8f5c", "#8a5ab5", "#b8860b", "#c2497f", "#4a9ba8", "#7a6a58")
+MARKERS = "osD^vPX*"
+KEPT = "NDCG@10 kept of the dense model's"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The horizontal axis of a line plot.
+
+    Attributes:
+        label: what it shows, with its unit.
+        logarithmic: to base 2.
+        ticks: place → what stands there; every place that a row has if not given.
+    """
+
+    label: str
+    logarithmic: bool = False
+    ticks: dict[float, str] | None = None
+
+
+def line_plot(title: str, rows: Sequence[Row], scale: Scale) -> Figure:
+    """Return a line for every `Row.line` over `Row.x`, with intervals as bands."""
+    figure, axes = _figure(title, 4.6)
+    lines = _lines(rows)
+    for number, (name, members) in enumerate(lines.items()):
+        points = [(row.x, row.ndcg_kept) for row in sorted(members, key=lambda row: row.x) if row.ndcg_kept]
+        x, kept = [place for place, _ in points], [value for _, value in points]
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(
+            x, [v.ratio for v in kept], color=colour, marker=MARKERS[number % len(MARKERS)], ms=5, lw=1.8, label=name
+        )
+        axes.fill_between(x, [v.low for v in kept], [v.high for v in kept], color=colour, alpha=0.14, lw=0)
+    if scale.logarithmic:
+        axes.set_xscale("log", base=2)
+    ticks = scale.ticks or {row.x: f"{row.x:g}" for row in rows if not row.is_dense}
+    axes.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([ticks[place] for place in sorted(ticks)])
+    axes.set_xlabel(scale.label)
+    _dense_line(axes, rows, horizontal=True)
+    _quality_axis(axes)
+    if lines:
+        axes.legend(frameon=False, loc="best", fontsize=9, labelcolor=INK)
+    return figure
+
+
+def row_plot(title: str, rows: Sequence[Row]) -> Figure:
+    """Return one point with its interval a row, first row on top."""
+    shown = [row for row in rows if not row.is_dense and row.ndcg_kept]
+    figure, axes = _figure(title, 1.7 + 0.42 * max(len(shown), 2))
+    lines = list(_lines(rows))
+    for place, row in enumerate(shown):
+        kept = row.ndcg_kept
+        assert kept is not None
+        colour = COLOURS[lines.index(row.line) % len(COLOURS)]
+        axes.errorbar(kept.ratio, place, xerr=_bars(kept), fmt="o", color=colour, ms=6, capsize=3, lw=1.6)
+        axes.annotate(
+            f"{kept.ratio:.3f}", (kept.ratio, place), (0, 7), textcoords="offset points", ha="center", fontsize=8,
+            color=INK,
+        )  # fmt: skip
+    axes.set_yticks(range(len(shown)), [row.label for row in shown])
+    axes.set_ylim(len(shown) - 0.4, -0.8)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.set_xlabel(f"{KEPT}, 95 % interval")
+    _dense_line(axes, rows, horizontal=False)
+    return figure
+
+
+def size_plot(title: str, rows: Sequence[Row]) -> Figure:
+    """Return quality against the bytes of the weights, a line for every `Row.line`, the front of the best shaded."""
+    figure, axes = _figure(title, 5.0)
+    shown = [row for row in rows if row.ndcg_kept and row.weight_bytes]
+    for number, (name, members) in enumerate(_lines(shown, with_dense=True).items()):
+        members = sorted(members, key=lambda row: row.weight_bytes)
+        colour = COLOURS[number % len(COLOURS)]
+        x = [row.weight_bytes / MIB for row in members]
+        kept = [row.ndcg_kept for row in members if row.ndcg_kept]
+        axes.errorbar(
+            x, [value.ratio for value in kept], yerr=[list(side) for side in zip(*map(_ends, kept), strict=True)],
+            color=colour, marker=MARKERS[number % len(MARKERS)], ms=6, lw=1.4, ls=":", elinewidth=1.2, capsize=2,
+            label=name,
+        )  # fmt: skip
+        for row, place, value in zip(members, x, kept, strict=True):
+            axes.annotate(
+                row.precision, (place, value.ratio), (6, 5), textcoords="offset points", fontsize=7.5, color=colour
+            )
+    front = pareto_front([(row.weight_bytes / MIB, row.ndcg_kept.ratio) for row in shown if row.ndcg_kept])
+    axes.step(*zip(*front, strict=True), where="post", color=MUTED, lw=5, alpha=0.18, label="best for its size")
+    axes.set_xscale("log", base=2)
+    low, high = axes.get_xlim()
+    ticks = [2.0**power for power in range(-8, 16) if low <= 2.0**power <= high]
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels([f"{tick:g}" for tick in ticks])
+    axes.set_xlabel("weights, MiB (logarithmic)")
+    _dense_line(axes, rows, horizontal=True)
+    _quality_axis(axes)
+    axes.legend(frameon=False, loc="lower right", fontsize=9, labelcolor=INK)
+    return figure
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the (size, quality) points that no smaller or equal one reaches in quality, by size."""
+    front: list[tuple[float, float]] = []
+    for size, quality in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or quality > front[-1][1]:
+            front.append((size, quality))
+    return front
+
+
+def _figure(title: str, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7.6, height), layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=11, color=INK, pad=10)
+    axes.grid(color=GRID, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=MUTED, labelsize=9, length=0)
+    axes.xaxis.label.set(color=INK, fontsize=9.5)
+    axes.yaxis.label.set(color=INK, fontsize=9.5)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+    return figure, axes
+
+
+def _lines(rows: Sequence[Row], *, with_dense: bool = False) -> dict[str, list[Row]]:
+    """Return the rows of every line, in the order in which the lines first occur."""
+    lines: dict[str, list[Row]] = {}
+    for row in rows:
+        if with_dense or not row.is_dense:
+            lines.setdefault(row.line, []).append(row)
+    return lines
+
+
+def _dense_line(axes: Axes, rows: Sequence[Row], *, horizontal: bool) -> None:
+    """Draw the dense model: 1 by definition, with what it reaches in words."""
+    draw = axes.axhline if horizontal else axes.axvline
+    draw(1.0, color=INK, lw=1.1, ls=(0, (5, 3)), zorder=1)
+    reached = ", ".join(f"{row.ndcg_10:.4f}" for row in rows if row.is_dense and row.step == 1 and row.x in (0.0, 1.0))
+    words = f"dense: NDCG@10 {reached}" if reached else "dense"
+    if horizontal:
+        axes.annotate(words, (0.01, 1.0), (0, 4), xycoords=("axes fraction", "data"), textcoords="offset points",
+                      fontsize=8, color=MUTED)  # fmt: skip
+    else:
+        axes.annotate(words, (1.0, 1.0), (-4, -10), xycoords=("data", "axes fraction"), textcoords="offset points",
+                      fontsize=8, color=MUTED, ha="right")  # fmt: skip
+
+
+def _quality_axis(axes: Axes) -> None:
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.set_ylabel(f"{KEPT}, 95 % interval")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -0.02), max(high, 1.0 + 0.06 * (1.0 - min(low, 1.0)) + 0.01))
+
+
+def _ends(kept: Kept) -> tuple[float, float]:
+    """Return how far the interval reaches below and above the ratio."""
+    return max(kept.ratio - kept.low, 0.0), max(kept.high - kept.ratio, 0.0)
+
+
+def _bars(kept: Kept) -> list[list[float]]:
+    below, above = _ends(kept)
+    return [[below], [above]]
