@@ -23,6 +23,7 @@ def build_app() -> typer.Typer:
     """Return the program with its verbs, in the order of the pipeline."""
     from odllm.verbs import (
         base,
+        baseline,
         bench,
         catalog,
         check,
@@ -54,6 +55,7 @@ def build_app() -> typer.Typer:
     app.command("base", help="Make an untrained recommender of a pretrained language model.")(base.base)
     app.command("evaluate", help="Measure a model's or a bundle's quality.")(evaluate.evaluate)
     app.command("compress", help="Turn a dense model into a low-rank one.")(compress.compress)
+    app.add_typer(baseline.app, name="baseline", help="Make what a compressed model is held against.")
     app.command("export", help="Write a bundle that a phone can open.")(export.export)
     app.command("export-processor", help="Write the constrained decoding as a piece for other decoders.")(
         export_processor
