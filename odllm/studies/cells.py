@@ -28,7 +28,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         sequences: calibration sequences.
         history_share: part of each user's training interactions, from the first, that calibrates.
         recover_s: seconds of distillation after the compression.
-        precision: what the weights are rounded to; `fp32` leaves them.
+        precision: what the weights are rounded to, embedding and head included as in an export; `fp32` leaves them.
         seed: of the choice of sequences and of the recovery.
     """
 
@@ -68,7 +68,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         users: how many.
         parameters: of the whole model; 0 where there is no model.
         keep_ratio: kept ÷ original parameters of the factored matrices.
-        weight_bytes: of all weights at the cell's precision.
+        weight_bytes: of all weights at the cell's precision, embedding and head included.
+        projection_bytes: of the seven projections of all blocks alone.
         calibration_tokens: seen by the compression.
         compression_s: wall time of the compression.
         recovery_s: wall time of the distillation.
@@ -80,6 +81,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int = 0
     keep_ratio: float = 1.0
     weight_bytes: int = 0
+    projection_bytes: int = 0
     calibration_tokens: int = 0
     compression_s: float = 0.0
     recovery_s: float = 0.0

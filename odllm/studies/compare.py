@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from lcrec.dataset import Dataset
-from lcrec.evaluate import Ranker, evaluate, last_item_ranker, popularity_ranker
-from odllm.studies.cells import DENSE, Cell, Recipe, Result, pack_ranks
+from lcrec.evaluate import Ranker, last_item_ranker, popularity_ranker
+from lcrec.sasrec import CARD as SASREC_CARD
+from lcrec.sasrec import load_sasrec, sasrec_ranker
+from odllm.studies.cells import DENSE, Cell, Recipe, Result
 from odllm.studies.errors import StudyError
 from odllm.studies.plots import row_plot
-from odllm.studies.protocol import ask
-from odllm.studies.running import Answer, Bench
+from odllm.studies.running import Answer, Bench, ranked
 from odllm.studies.study import Study
-from odllm.studies.tables import LABEL, PARAMETERS, QUALITY, SIZE
+from odllm.studies.tables import LABEL, PARAMETERS, PROJECTIONS_SIZE, QUALITY, SIZE
 from odllm_artifact import Progress, sha256_folder
 from odllm_export.bundle import MANIFEST, WEIGHTS, read_manifest
 
@@ -80,28 +82,30 @@ def compare_study(rivals: Sequence[Rival]) -> Study:
         name="compare",
         title="Models side by side",
         cells=tuple(cells),
-        columns=(LABEL, PARAMETERS, SIZE, *QUALITY),
+        columns=(LABEL, PARAMETERS, PROJECTIONS_SIZE, SIZE, *QUALITY),
         draw=row_plot,
     )
 
 
 def model_sources(dense: Path, rivals: Sequence[Rival]) -> dict[str, Path]:
     """Return name → folder of the dense model and of the rivals that torch runs."""
-    return {DENSE: dense} | {rival.name: rival.folder for rival in rivals if not _is_bundle(rival.folder)}
+    return {DENSE: dense} | {rival.name: rival.folder for rival in rivals if _answer(rival.folder) is None}
 
 
 def other_answers(rivals: Sequence[Rival]) -> dict[str, tuple[str, Answer]]:
     """Return what answers for the rows that torch does not run: bundles, and lists made without a model."""
-    answers: dict[str, tuple[str, Answer]] = {
-        rival.name: (sha256_folder(rival.folder), _bundle_answer(rival.folder))
-        for rival in rivals
-        if _is_bundle(rival.folder)
-    }
-    return answers | {name: (name, _ranker_answer(make)) for name, make in WITHOUT_MODEL.items()}
+    answers = {name: (name, _ranker_answer(make)) for name, make in WITHOUT_MODEL.items()}
+    for rival in rivals:
+        if (answer := _answer(rival.folder)) is not None:
+            answers[rival.name] = (sha256_folder(rival.folder), answer)
+    return answers
 
 
-def _is_bundle(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file()
+def _answer(folder: Path) -> Answer | None:
+    """Return what answers for a folder that holds no language model; None for one that does."""
+    if (folder / MANIFEST).is_file():
+        return _bundle_answer(folder)
+    return _sasrec_answer(folder) if (folder / SASREC_CARD).is_file() else None
 
 
 def _bundle_answer(folder: Path) -> Answer:
@@ -118,25 +122,26 @@ def _bundle_answer(folder: Path) -> Answer:
                 f"{asked.num_beams}, {asked.constraint}, {asked.scoring}. Export it so."
             )
         with Recommender.open(folder) as recommender:
-            result = _ranked(bench, bundle_ranker(recommender, bench.dataset), cell, progress)
-        facts = manifest.model
-        return _sized(result, facts.parameters, facts.keep_ratio, manifest.files[WEIGHTS].bytes)
+            result = ranked(bench, bundle_ranker(recommender, bench.dataset), cell, progress)
+        return msgspec.structs.replace(
+            result,
+            parameters=manifest.model.parameters,
+            keep_ratio=manifest.model.keep_ratio,
+            weight_bytes=manifest.files[WEIGHTS].bytes,
+        )
+
+    return answer
+
+
+def _sasrec_answer(folder: Path) -> Answer:
+    def answer(bench: Bench, cell: Cell, progress: Progress) -> Result:
+        model, _ = load_sasrec(folder)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        result = ranked(bench, sasrec_ranker(model, bench.dataset), cell, progress)
+        return msgspec.structs.replace(result, parameters=parameters, weight_bytes=4 * parameters)
 
     return answer
 
 
 def _ranker_answer(make: Callable[[Dataset], Ranker]) -> Answer:
-    return lambda bench, cell, progress: _ranked(bench, make(bench.dataset), cell, progress)
-
-
-def _ranked(bench: Bench, ranker: Ranker, cell: Cell, progress: Progress) -> Result:
-    started = time.monotonic()
-    histories, targets = ask(bench.dataset, bench.users, cell.step)
-    ranks = evaluate(ranker, histories, targets, bench.dataset.require_codes().codes, progress=progress).ranks
-    return Result(ranks=pack_ranks(ranks), users=len(ranks), evaluation_s=time.monotonic() - started)
-
-
-def _sized(result: Result, parameters: int, keep_ratio: float, weight_bytes: int) -> Result:
-    import msgspec
-
-    return msgspec.structs.replace(result, parameters=parameters, keep_ratio=keep_ratio, weight_bytes=weight_bytes)
+    return lambda bench, cell, progress: ranked(bench, make(bench.dataset), cell, progress)

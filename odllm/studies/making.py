@@ -17,7 +17,9 @@ import msgspec
 from compression.checkpoint import load_model
 from compression.pipeline import count_parameters
 from lcrec.dataset import Dataset, save_dataset
+from odllm.baselines.folders import RECORD as BASELINE
 from odllm.compressing import ProgressBar, compress_folder
+from odllm.rounding import bytes_of, round_model
 from odllm.studies.cells import Recipe
 from odllm_artifact import Progress, read_json, silent
 
@@ -32,6 +34,7 @@ class Made:
     parameters: int
     keep_ratio: float
     weight_bytes: int
+    projection_bytes: int
     calibration_tokens: int = 0
     compression_s: float = 0.0
     recovery_s: float = 0.0
@@ -67,8 +70,7 @@ class Maker:
     def _make(self, source: Path, recipe: Recipe, progress: Progress) -> Made:
         if recipe.config is None:
             model = load_model(source)
-            parameters = count_parameters(model)
-            return Made(model, parameters, _keep_ratio(source), _FP32_BYTES * parameters)
+            return Made(model, count_parameters(model), _keep_ratio(source), *stored_bytes(model, source))
         with tempfile.TemporaryDirectory(prefix="odllm-study-") as temporary:
             out, dataset_folder = Path(temporary) / "model", self.dataset_folder
             if recipe.history_share < 1:
@@ -82,18 +84,18 @@ class Maker:
                 sequences=recipe.sequences,
                 recover_seconds=recipe.recover_s,
                 seed=recipe.seed,
-                progress=_bars(progress),
+                progress=bars_into(progress),
             )
             model = load_model(out)
-        return Made(
-            model,
-            record["parameters_after"],
-            record["keep_ratio"],
-            _FP32_BYTES * record["parameters_after"],
-            record["tokens"],
-            record["seconds"],
-            (record["recovery"] or {}).get("seconds", 0.0),
-        )
+            return Made(
+                model,
+                record["parameters_after"],
+                record["keep_ratio"],
+                *stored_bytes(model, out),
+                record["tokens"],
+                record["seconds"],
+                (record["recovery"] or {}).get("seconds", 0.0),
+            )
 
 
 def early_part(dataset: Dataset, share: float) -> Dataset:
@@ -113,15 +115,34 @@ def _keep_ratio(folder: Path) -> float:
     return float(read_json(report)["keep_ratio"]) if report.is_file() else 1.0
 
 
+def stored_bytes(model: Any, folder: Path) -> tuple[int, int]:
+    """Return the bytes of all weights, and of the seven projections alone, as they are stored.
+
+    A baseline's folder holds what its few bits stand for as float32, and says how many bytes they are.
+    """
+    parameters, projections = count_parameters(model), bytes_of(model, "fp32")
+    record = read_json(folder / BASELINE) if (folder / BASELINE).is_file() else {}
+    if "bytes" not in record:
+        return _FP32_BYTES * parameters, projections
+    saved = record["bytes_fp32"] - record["bytes"]
+    tables = record.get("options", {}).get("tables", False)
+    return _FP32_BYTES * parameters - saved, projections if tables else projections - saved
+
+
 def _rounded(made: Made, precision: str) -> Made:
-    from odllm.rounding import bytes_of, round_model
-
     model = copy.deepcopy(made.model)
-    round_model(model, precision)
-    return dataclasses.replace(made, model=model, weight_bytes=bytes_of(model, precision))
+    round_model(model, precision, tables=True)
+    matrices = bytes_of(model, "fp32", tables=True)
+    others = _FP32_BYTES * made.parameters - matrices  # norms and biases stay as they are
+    return dataclasses.replace(
+        made,
+        model=model,
+        weight_bytes=others + bytes_of(model, precision, tables=True),
+        projection_bytes=bytes_of(model, precision),
+    )
 
 
-def _bars(progress: Progress) -> ProgressBar:
+def bars_into(progress: Progress) -> ProgressBar:
     """Return a bar that reports into `progress`, as a fraction and with its title as the note."""
 
     @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from odllm.studies.rows import Kept, Row
 from odllm.studies.tables import MIB
@@ -18,7 +18,12 @@ from odllm.studies.tables import MIB
 INK, MUTED, GRID = "#22272e", "#667080", "#e4e7ec"
 COLOURS = ("#1f6fb2", "#d1603d", "#3a8f5c", "#8a5ab5", "#b8860b", "#c2497f", "#4a9ba8", "#7a6a58")
 MARKERS = "osD^vPX*"
-KEPT = "NDCG@10 kept of the dense model's"
+KEPT = "NDCG@10, dense = 100 %, with 95 % intervals"
+RECOVERED = " + "
+"""What separates, in a line's name, a recipe from what was done after it: the same colour, dashed."""
+
+_DODGE = 0.006
+"""Of the width, by which neighbouring lines stand apart, so that their intervals do not hide each other."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,28 @@ class Scale:
 
 
 def line_plot(title: str, rows: Sequence[Row], scale: Scale) -> Figure:
-    """Return a line for every `Row.line` over `Row.x`, with intervals as bands."""
+    """Return a line for every `Row.line` over `Row.x`."""
     figure, axes = _figure(title, 4.6)
     lines = _lines(rows)
+    recipes = list(dict.fromkeys(name.partition(RECOVERED)[0] for name in lines))
+    places = [row.x for row in rows if not row.is_dense]
+    span = max(places) - min(places) if places else 1.0
     for number, (name, members) in enumerate(lines.items()):
+        recipe, after, _ = name.partition(RECOVERED)
         points = [(row.x, row.ndcg_kept) for row in sorted(members, key=lambda row: row.x) if row.ndcg_kept]
-        x, kept = [place for place, _ in points], [value for _, value in points]
-        colour = COLOURS[number % len(COLOURS)]
-        axes.plot(
-            x, [v.ratio for v in kept], color=colour, marker=MARKERS[number % len(MARKERS)], ms=5, lw=1.8, label=name
+        axes.errorbar(
+            [_dodged(place, number - (len(lines) - 1) / 2, span, scale) for place, _ in points],
+            [kept.ratio for _, kept in points],
+            yerr=_bars([kept for _, kept in points]),
+            color=COLOURS[recipes.index(recipe) % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            ls="--" if after else "-",
+            ms=5,
+            lw=1.8,
+            elinewidth=1.1,
+            capsize=2.5,
+            label=name,
         )
-        axes.fill_between(x, [v.low for v in kept], [v.high for v in kept], color=colour, alpha=0.14, lw=0)
     if scale.logarithmic:
         axes.set_xscale("log", base=2)
     ticks = scale.ticks or {row.x: f"{row.x:g}" for row in rows if not row.is_dense}
@@ -71,39 +87,62 @@ def row_plot(title: str, rows: Sequence[Row]) -> Figure:
         kept = row.ndcg_kept
         assert kept is not None
         colour = COLOURS[lines.index(row.line) % len(COLOURS)]
-        axes.errorbar(kept.ratio, place, xerr=_bars(kept), fmt="o", color=colour, ms=6, capsize=3, lw=1.6)
+        axes.errorbar(kept.ratio, place, xerr=_bars([kept]), fmt="o", color=colour, ms=6, capsize=3, lw=1.6)
         axes.annotate(
             f"{kept.ratio:.3f}", (kept.ratio, place), (0, 7), textcoords="offset points", ha="center", fontsize=8,
             color=INK,
         )  # fmt: skip
-    axes.set_yticks(range(len(shown)), [row.label for row in shown])
+    axes.set_yticks(range(len(shown)), [row.label.strip("`") for row in shown])
     axes.set_ylim(len(shown) - 0.4, -0.8)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    axes.set_xlabel(f"{KEPT}, 95 % interval")
+    axes.xaxis.set_major_formatter(_PERCENT)
+    axes.set_xlabel(KEPT)
     _dense_line(axes, rows, horizontal=False)
     return figure
 
 
-def size_plot(title: str, rows: Sequence[Row]) -> Figure:
-    """Return quality against the bytes of the weights, a line for every `Row.line`, the front of the best shaded."""
+def size_plot(title: str, rows: Sequence[Row], dense_line: str) -> Figure:
+    """Return quality against the bytes of the weights, a line for every `Row.line`, and the front of the best.
+
+    Args:
+        title: above.
+        rows: those without a size are left out.
+        dense_line: the line that the dense row is drawn on.
+    """
     figure, axes = _figure(title, 5.0)
     shown = [row for row in rows if row.ndcg_kept and row.weight_bytes]
-    for number, (name, members) in enumerate(_lines(shown, with_dense=True).items()):
-        members = sorted(members, key=lambda row: row.weight_bytes)
-        colour = COLOURS[number % len(COLOURS)]
-        x = [row.weight_bytes / MIB for row in members]
+    lines: dict[str, list[Row]] = {}
+    for row in sorted(shown, key=lambda row: row.weight_bytes):
+        lines.setdefault(dense_line if row.is_dense else row.line, []).append(row)
+    for number, (name, members) in enumerate(sorted(lines.items())):
+        colour, x = COLOURS[number % len(COLOURS)], [row.weight_bytes / MIB for row in members]
         kept = [row.ndcg_kept for row in members if row.ndcg_kept]
         axes.errorbar(
-            x, [value.ratio for value in kept], yerr=[list(side) for side in zip(*map(_ends, kept), strict=True)],
-            color=colour, marker=MARKERS[number % len(MARKERS)], ms=6, lw=1.4, ls=":", elinewidth=1.2, capsize=2,
+            x,
+            [value.ratio for value in kept],
+            yerr=_bars(kept),
+            color=colour,
+            marker=MARKERS[number % len(MARKERS)],
+            ms=6,
+            lw=1.2,
+            ls=":",
+            elinewidth=1.1,
+            capsize=2.5,
             label=name,
-        )  # fmt: skip
+        )
+        above = number % 2 == 0
         for row, place, value in zip(members, x, kept, strict=True):
             axes.annotate(
-                row.precision, (place, value.ratio), (6, 5), textcoords="offset points", fontsize=7.5, color=colour
+                row.precision.replace("-block", "/"),
+                (place, value.high if above else value.low),
+                (0, 3 if above else -3),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if above else "top",
+                fontsize=7.5,
+                color=colour,
             )
     front = pareto_front([(row.weight_bytes / MIB, row.ndcg_kept.ratio) for row in shown if row.ndcg_kept])
-    axes.step(*zip(*front, strict=True), where="post", color=MUTED, lw=5, alpha=0.18, label="best for its size")
+    axes.step(*zip(*front, strict=True), where="post", color=MUTED, lw=5, alpha=0.18, label="best of its size or less")
     axes.set_xscale("log", base=2)
     low, high = axes.get_xlim()
     ticks = [2.0**power for power in range(-8, 16) if low <= 2.0**power <= high]
@@ -126,6 +165,9 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[tuple[float, flo
     return front
 
 
+_PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.3g} %")
+
+
 def _figure(title: str, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7.6, height), layout="constrained", facecolor="white")
     axes = figure.add_subplot()
@@ -141,11 +183,11 @@ def _figure(title: str, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _lines(rows: Sequence[Row], *, with_dense: bool = False) -> dict[str, list[Row]]:
-    """Return the rows of every line, in the order in which the lines first occur."""
+def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of every line but the dense one, in the order in which the lines first occur."""
     lines: dict[str, list[Row]] = {}
     for row in rows:
-        if with_dense or not row.is_dense:
+        if not row.is_dense:
             lines.setdefault(row.line, []).append(row)
     return lines
 
@@ -154,8 +196,8 @@ def _dense_line(axes: Axes, rows: Sequence[Row], *, horizontal: bool) -> None:
     """Draw the dense model: 1 by definition, with what it reaches in words."""
     draw = axes.axhline if horizontal else axes.axvline
     draw(1.0, color=INK, lw=1.1, ls=(0, (5, 3)), zorder=1)
-    reached = ", ".join(f"{row.ndcg_10:.4f}" for row in rows if row.is_dense and row.step == 1 and row.x in (0.0, 1.0))
-    words = f"dense: NDCG@10 {reached}" if reached else "dense"
+    dense = [row for row in rows if row.is_dense and row.precision == "fp32"]
+    words = f"dense: NDCG@10 {dense[0].ndcg_10:.4f}" if len(dense) == 1 else "dense, asked the same"
     if horizontal:
         axes.annotate(words, (0.01, 1.0), (0, 4), xycoords=("axes fraction", "data"), textcoords="offset points",
                       fontsize=8, color=MUTED)  # fmt: skip
@@ -165,17 +207,17 @@ def _dense_line(axes: Axes, rows: Sequence[Row], *, horizontal: bool) -> None:
 
 
 def _quality_axis(axes: Axes) -> None:
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_ylabel(f"{KEPT}, 95 % interval")
+    axes.yaxis.set_major_formatter(_PERCENT)
+    axes.set_ylabel(KEPT)
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -0.02), max(high, 1.0 + 0.06 * (1.0 - min(low, 1.0)) + 0.01))
 
 
-def _ends(kept: Kept) -> tuple[float, float]:
-    """Return how far the interval reaches below and above the ratio."""
-    return max(kept.ratio - kept.low, 0.0), max(kept.high - kept.ratio, 0.0)
+def _dodged(place: float, steps: float, span: float, scale: Scale) -> float:
+    """Return a place moved by some steps to the side."""
+    return float(place * 2 ** (6 * _DODGE * steps)) if scale.logarithmic else place + _DODGE * span * steps
 
 
-def _bars(kept: Kept) -> list[list[float]]:
-    below, above = _ends(kept)
-    return [[below], [above]]
+def _bars(kept: Sequence[Kept]) -> list[list[float]]:
+    """Return how far the intervals reach below and above their ratios."""
+    return [[max(one.ratio - one.low, 0.0) for one in kept], [max(one.high - one.ratio, 0.0) for one in kept]]

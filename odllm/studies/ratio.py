@@ -8,7 +8,7 @@ from compression.config import preset
 from odllm.studies.cells import DENSE, Cell, Recipe
 from odllm.studies.plots import Scale, line_plot
 from odllm.studies.study import Study
-from odllm.studies.tables import KEEP_RATIO, LABEL, PARAMETERS, QUALITY, SECONDS
+from odllm.studies.tables import KEEP_RATIO, LABEL, PARAMETERS, QUALITY, SECONDS, Column
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -54,6 +54,9 @@ def ratio_study(
         name="ratio",
         title="Keep ratio",
         cells=tuple(cells),
-        columns=(LABEL, KEEP_RATIO, PARAMETERS, *QUALITY, SECONDS),
+        columns=(LABEL, _ASKED, KEEP_RATIO, PARAMETERS, *QUALITY, SECONDS),
         draw=lambda title, rows: line_plot(title, rows, Scale("keep ratio: fraction of the seven projections kept")),
     )
+
+
+_ASKED = Column("keep ratio", lambda row: f"{row.x:g}")

@@ -45,6 +45,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         parameters: of the whole model.
         keep_ratio: reached, of the factored matrices.
         weight_bytes: of all weights.
+        projection_bytes: of the seven projections alone.
         calibration_tokens: seen, mean over seeds.
         compression_s: mean over seeds.
         recovery_s: mean over seeds.
@@ -65,6 +66,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     keep_ratio: float
     weight_bytes: int
+    projection_bytes: int
     calibration_tokens: float
     compression_s: float
     recovery_s: float
@@ -127,6 +129,7 @@ class Measured(msgspec.Struct, frozen=True):
             parameters=result.parameters,
             keep_ratio=result.keep_ratio,
             weight_bytes=result.weight_bytes,
+            projection_bytes=result.projection_bytes,
             calibration_tokens=_mean([one.calibration_tokens for _, one in pairs]),
             compression_s=_mean([one.compression_s for _, one in pairs]),
             recovery_s=_mean([one.recovery_s for _, one in pairs]),

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from lcrec.catalog import Catalog
 from lcrec.dataset import Dataset, load_dataset
-from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
+from lcrec.evaluate import Ranker, dataset_catalog, evaluate, model_ranker
 from lcrec.prompt import read_card
-from odllm.studies.cells import DENSE, Cell, Result, cell_key, pack_ranks, read_result, write_result
+from odllm.studies.cells import Cell, Result, cell_key, pack_ranks, read_result, write_result
 from odllm.studies.making import Maker
 from odllm.studies.protocol import Protocol, ask, draw_users
 from odllm_artifact import Progress, sha256_file, sha256_folder, silent
 
-MODEL_FILES = ("config.json", "low_rank.json", "recommender.json")
-"""What beside the weights decides a model's lists; reports and evaluations in its folder do not."""
+MODEL_FILES = ("baseline.json", "config.json", "low_rank.json", "recommender.json")
+"""What beside the weights decides a model's lists and size; reports and evaluations in its folder do not."""
 
 _MAKING_SHARE = 0.3
 """Of a cell's time, until it is known better: compressing beside evaluating."""
@@ -37,7 +37,7 @@ class Bench:
     """Everything that the cells of a study share.
 
     Attributes:
-        sources: name → model folder; one of them is `DENSE`.
+        sources: name → model folder; one of them is `cells.DENSE`.
         dataset_folder: with item codes.
         protocol: who is asked for what.
         cells_folder: where finished cells are kept.
@@ -120,23 +120,12 @@ def run_cells(bench: Bench, cells: Sequence[Cell], progress: Progress = silent) 
     return [result for result in results if result is not None]
 
 
-def evaluate_model(
-    bench: Bench, model: Any, source: Path, step: int, progress: Progress = silent
-) -> tuple[NDArray[np.int64], float]:
-    """Return where every user's target came out, and the seconds that took."""
+def ranked(bench: Bench, ranker: Ranker, cell: Cell, progress: Progress = silent) -> Result:
+    """Return a cell's result, but for its sizes: where every user's target came out."""
     started = time.monotonic()
-    protocol = bench.protocol
-    ranker = model_ranker(
-        model,
-        read_card(source).prompt,
-        bench.catalog,
-        num_beams=protocol.num_beams,
-        constraint=protocol.constraint,  # type: ignore[arg-type]
-        scoring=protocol.scoring,  # type: ignore[arg-type]
-    )
-    histories, targets = ask(bench.dataset, bench.users, step)
-    found = evaluate(ranker, histories, targets, bench.dataset.require_codes().codes, progress=progress)
-    return found.ranks, time.monotonic() - started
+    histories, targets = ask(bench.dataset, bench.users, cell.step)
+    ranks = evaluate(ranker, histories, targets, bench.dataset.require_codes().codes, progress=progress).ranks
+    return Result(ranks=pack_ranks(ranks), users=len(ranks), evaluation_s=time.monotonic() - started)
 
 
 def _facts(bench: Bench, cell: Cell) -> dict[str, Any]:
@@ -151,19 +140,24 @@ def _compute(bench: Bench, cell: Cell, progress: Progress) -> Result:
     if cell.source in bench.answers:
         return bench.answers[cell.source][1](bench, cell, progress)
     source = bench.sources[cell.source]
-    made = bench.maker.make(source, cell.recipe, _part(progress, 0, _MAKING_SHARE))
-    evaluating = _part(progress, _MAKING_SHARE, 1)
-    ranks, seconds = evaluate_model(bench, made.model, source, cell.step, evaluating)
-    return Result(
-        ranks=pack_ranks(ranks),
-        users=len(ranks),
+    made, protocol = bench.maker.make(source, cell.recipe, _part(progress, 0, _MAKING_SHARE)), bench.protocol
+    ranker = model_ranker(
+        made.model,
+        read_card(source).prompt,
+        bench.catalog,
+        num_beams=protocol.num_beams,
+        constraint=protocol.constraint,  # type: ignore[arg-type]
+        scoring=protocol.scoring,  # type: ignore[arg-type]
+    )
+    return msgspec.structs.replace(
+        ranked(bench, ranker, cell, _part(progress, _MAKING_SHARE, 1)),
         parameters=made.parameters,
         keep_ratio=made.keep_ratio,
         weight_bytes=made.weight_bytes,
+        projection_bytes=made.projection_bytes,
         calibration_tokens=made.calibration_tokens,
         compression_s=made.compression_s,
         recovery_s=made.recovery_s,
-        evaluation_s=seconds,
     )
 
 
@@ -174,8 +168,3 @@ def _part(progress: Progress, start: float, end: float, title: str = "") -> Prog
         progress(start + (end - start) * done / max(total, 1e-9), 1.0, " ".join(filter(None, (title, note))))
 
     return report
-
-
-def is_dense(cell: Cell) -> bool:
-    """Tell whether a cell is the reference: the dense model as it is."""
-    return cell.source == DENSE and cell.recipe.config is None and cell.recipe.precision == "fp32"

@@ -16,7 +16,7 @@ from compression.config import preset
 from odllm.studies.cells import DENSE, Cell, Recipe
 from odllm.studies.errors import StudyError
 from odllm.studies.plots import Scale, line_plot
-from odllm.studies.rows import Measured, Row, kept
+from odllm.studies.rows import Gains, Measured, Row, kept
 from odllm.studies.study import Study
 from odllm.studies.tables import LABEL, QUALITY, Column, show_kept
 
@@ -83,7 +83,7 @@ def least_interactions(shares: Sequence[float], steps: int) -> int:
     for length in range(HELD_OUT + 1, 10_000):
         if length - steps >= math.ceil(early * (length - HELD_OUT)) and length > steps:
             return length
-    raise StudyError(f"no history is long enough for {steps} steps behind its first {early:.0%}; ask for fewer")
+    raise StudyError(f"no history is long enough for {steps} steps behind its first {100 * early:g} %; ask for fewer")
 
 
 _ITEM = Column("item asked for", lambda row: _words(row.step), text=True)
@@ -95,7 +95,7 @@ def _words(step: int) -> str:
 
 
 def _line(share: float) -> str:
-    return "calibrated on whole training parts" if share == 1 else f"calibrated on the first {share:.0%} of them"
+    return "calibrated on all training items" if share == 1 else f"calibrated on their first {100 * share:g} %"
 
 
 def _draw(title: str, rows: Sequence[Row]) -> Figure:
@@ -106,8 +106,8 @@ def _draw(title: str, rows: Sequence[Row]) -> Figure:
 def _notes(measured: Measured, shares: Sequence[float], steps: int) -> list[str]:
     notes = [
         "Every item is asked for given all items before it, and lies behind the early parts that calibrated. The dense "
-        f"model was trained on all but the last {HELD_OUT}: for earlier items it, and what was calibrated on whole "
-        "training parts, had seen the answer."
+        f"model was trained on all but the last {HELD_OUT}: for earlier items it, and what was calibrated on all "
+        "training items, had seen the answer."
     ]
     if shares[-1] < 1:
         return notes
@@ -115,13 +115,14 @@ def _notes(measured: Measured, shares: Sequence[float], steps: int) -> list[str]
     for share in shares[:-1]:
         early, whole = (_pooled(measured, _line(one), fresh) for one in (share, 1.0))
         notes.append(
-            f"Over the last {len(fresh)} items: calibrated on the first {share:.0%}, NDCG@10 ÷ that of calibrating on "
-            f"whole training parts is {show_kept(kept(early, whole))}."
+            f"Over the last {len(fresh)} items: NDCG@10 calibrated on the first {100 * share:g} % ÷ calibrated on all "
+            f"training items is {show_kept(kept(early, whole))}."
         )
     return notes
 
 
-def _pooled(measured: Measured, line: str, steps: Sequence[int]) -> np.ndarray:
+def _pooled(measured: Measured, line: str, steps: Sequence[int]) -> Gains:
     """Return `[seeds, users]`: every user's mean over the steps, so that users stay what is drawn again."""
     each = [measured.gains(lambda cell, step=step: cell.line == line and cell.step == step) for step in steps]  # type: ignore[misc]
-    return np.mean(each, axis=0)
+    pooled: Gains = np.mean(each, axis=0)
+    return pooled

@@ -28,10 +28,15 @@ def show_kept(value: Kept | None) -> str:
     return f"{value.ratio:.3f} ({value.low:.3f} to {value.high:.3f})"
 
 
+def _mib(size: int) -> str:
+    return f"{size / MIB:.2f}" if size else "–"
+
+
 LABEL = Column("", lambda row: row.label, text=True)
-KEEP_RATIO = Column("keep ratio", lambda row: f"{row.keep_ratio:.2f}")
+KEEP_RATIO = Column("kept, reached", lambda row: f"{row.keep_ratio:.3f}")
 PARAMETERS = Column("parameters", lambda row: f"{row.parameters:,}" if row.parameters else "–")
-SIZE = Column("weights, MiB", lambda row: f"{row.weight_bytes / MIB:.2f}" if row.weight_bytes else "–")
+SIZE = Column("weights, MiB", lambda row: _mib(row.weight_bytes))
+PROJECTIONS_SIZE = Column("projections, MiB", lambda row: _mib(row.projection_bytes))
 HIT_RATE = Column("HR@10", lambda row: f"{row.hit_rate_10:.4f}")
 HIT_RATE_KEPT = Column("HR@10 kept", lambda row: show_kept(row.hit_rate_kept))
 NDCG = Column("NDCG@10", lambda row: f"{row.ndcg_10:.4f}")
@@ -41,7 +46,7 @@ QUALITY = (HIT_RATE, HIT_RATE_KEPT, NDCG, NDCG_KEPT)
 
 def seconds_column(row: Row) -> str:
     """Return what compression took, recovery behind a plus sign."""
-    if not row.compression_s:
+    if row.is_dense or not row.compression_s:
         return "–"
     return f"{row.compression_s:.0f}" + (f" + {row.recovery_s:.0f}" if row.recovery_s else "")
 
@@ -54,14 +59,15 @@ def markdown(title: str, columns: Sequence[Column], rows: Sequence[Row], notes: 
     lines = [
         f"### {title}",
         "",
-        _line([column.header for column in columns]),
-        _line(["---" if column.text else "---:" for column in columns]),
-        *(_line([column.cell(row) for column in columns]) for row in rows),
+        line([column.header for column in columns]),
+        line(["---" if column.text else "---:" for column in columns]),
+        *(line([column.cell(row) for column in columns]) for row in rows),
     ]
     for note in notes:
         lines += ["", note]
     return "\n".join([*lines, "", "```", command, "```", ""])
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """Return a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"

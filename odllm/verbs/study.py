@@ -97,6 +97,58 @@ def ablation(
 
 
 @app.command()
+def precision(
+    model: Model,
+    dataset: DatasetFolder,
+    out: Out,
+    precisions: Annotated[
+        str, typer.Option(help="Precisions beside fp32: those of `odllm export`, and int3-block32, 64, 128.")
+    ] = "int8-block32,int4-block32,int4-block128,int3-block32",
+    ratios: Annotated[str, typer.Option(help="Keep ratios beside the dense model.")] = "0.5",
+    preset: Annotated[str, typer.Option(help="Recipe.")] = "default",
+    recover: Annotated[float, typer.Option(min=0, help="Seconds of distillation: further lines; 0 for none.")] = 0.0,
+    bundles: Annotated[
+        str, typer.Option(help="Precisions whose exported bundles are asked too, to check the rounding in torch.")
+    ] = "",
+    time: Annotated[
+        bool, typer.Option("--time", help="Time dense int4 and keep-0.5 int8 bundles side by side on this machine.")
+    ] = False,
+    sequences: Sequences = 1024,
+    users: Users = 5000,
+    user_seed: UserSeed = 0,
+    seeds: Seeds = "0",
+    cells: Cells = None,
+    threads: Threads = 1,
+) -> None:
+    """Fewer ranks, fewer bits, or both: quality against bytes."""
+    from compression.config import preset as named_preset
+    from odllm.studies.bundles import SOURCE, bundle_answer, time_bundles
+    from odllm.studies.cells import DENSE, Recipe
+    from odllm.studies.precision import precision_study
+    from odllm.studies.protocol import Protocol
+    from odllm.studies.running import Bench, model_hash
+
+    study = precision_study(
+        _names(precisions),
+        _numbers(ratios),
+        name=preset,
+        sequences=sequences,
+        recover_s=recover,
+        seeds=_whole(seeds),
+        bundles=_names(bundles) if bundles else (),
+    )
+    protocol = Protocol(users=users, user_seed=user_seed)
+    answers = {SOURCE: (f"{SOURCE}+{model_hash(model)}", bundle_answer(model, threads))}
+    bench = Bench({DENSE: model}, dataset, protocol, cells or out / "cells", answers)
+    _start(study, bench, out, threads)
+    if time:
+        half = Recipe(config=named_preset(preset, keep_ratio=0.5), sequences=sequences, precision="int8-block32")
+        pair = [("keep-0.5-int8", half), ("dense-int4", Recipe(precision="int4-block32"))]
+        with progress_bar("timing") as progress:
+            console.print(time_bundles(bench, pair, out, threads=threads, progress=progress), markup=False)
+
+
+@app.command()
 def streaming(
     model: Model,
     dataset: DatasetFolder,
