@@ -43,7 +43,7 @@ class Scale:
 
 def line_plot(title: str, rows: Sequence[Row], scale: Scale) -> Figure:
     """Return a line for every `Row.line` over `Row.x`."""
-    figure, axes = _figure(title, 4.6)
+    figure, axes = _figure(title, 4.8)
     lines = _lines(rows)
     recipes = list(dict.fromkeys(name.partition(RECOVERED)[0] for name in lines))
     places = [row.x for row in rows if not row.is_dense]
@@ -73,8 +73,7 @@ def line_plot(title: str, rows: Sequence[Row], scale: Scale) -> Figure:
     axes.set_xlabel(scale.label)
     _dense_line(axes, rows, horizontal=True)
     _quality_axis(axes)
-    if lines:
-        axes.legend(frameon=False, loc="best", fontsize=9, labelcolor=INK)
+    _legend(figure, len(lines))
     return figure
 
 
@@ -108,7 +107,7 @@ def size_plot(title: str, rows: Sequence[Row], dense_line: str) -> Figure:
         rows: those without a size are left out.
         dense_line: the line that the dense row is drawn on.
     """
-    figure, axes = _figure(title, 5.0)
+    figure, axes = _figure(title, 5.2)
     shown = [row for row in rows if row.ndcg_kept and row.weight_bytes]
     lines: dict[str, list[Row]] = {}
     for row in sorted(shown, key=lambda row: row.weight_bytes):
@@ -152,7 +151,7 @@ def size_plot(title: str, rows: Sequence[Row], dense_line: str) -> Figure:
     axes.set_xlabel("weights, MiB (logarithmic)")
     _dense_line(axes, rows, horizontal=True)
     _quality_axis(axes)
-    axes.legend(frameon=False, loc="lower right", fontsize=9, labelcolor=INK)
+    _legend(figure, len(lines) + 1)
     return figure
 
 
@@ -183,6 +182,13 @@ def _figure(title: str, height: float) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _legend(figure: Figure, entries: int) -> None:
+    """Put the legend below the axes, where it hides nothing."""
+    if entries:
+        columns = min(entries, 3)
+        figure.legend(frameon=False, loc="outside lower center", ncols=columns, fontsize=9, labelcolor=INK)
+
+
 def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Return the rows of every line but the dense one, in the order in which the lines first occur."""
     lines: dict[str, list[Row]] = {}
@@ -198,12 +204,22 @@ def _dense_line(axes: Axes, rows: Sequence[Row], *, horizontal: bool) -> None:
     draw(1.0, color=INK, lw=1.1, ls=(0, (5, 3)), zorder=1)
     dense = [row for row in rows if row.is_dense and row.precision == "fp32"]
     words = f"dense: NDCG@10 {dense[0].ndcg_10:.4f}" if len(dense) == 1 else "dense, asked the same"
-    if horizontal:
-        axes.annotate(words, (0.01, 1.0), (0, 4), xycoords=("axes fraction", "data"), textcoords="offset points",
-                      fontsize=8, color=MUTED)  # fmt: skip
-    else:
-        axes.annotate(words, (1.0, 1.0), (-4, -10), xycoords=("data", "axes fraction"), textcoords="offset points",
-                      fontsize=8, color=MUTED, ha="right")  # fmt: skip
+    place, coordinates, beside = (
+        ((0.01, 1.0), ("axes fraction", "data"), (0, 4))
+        if horizontal
+        else ((1.0, 1.0), ("data", "axes fraction"), (-4, -10))
+    )
+    axes.annotate(
+        words,
+        place,
+        beside,
+        xycoords=coordinates,
+        textcoords="offset points",
+        fontsize=8,
+        color=MUTED,
+        ha="left" if horizontal else "right",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
+    )
 
 
 def _quality_axis(axes: Axes) -> None:

@@ -10,13 +10,15 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from compression.config import preset
+from lcrec.metrics import NOT_FOUND
 from odllm.rounding import find_rounding
 from odllm.studies.bundles import SOURCE
-from odllm.studies.cells import DENSE, Cell, Recipe, unpack_ranks
+from odllm.studies.cells import DENSE, Cell, Recipe, Result, unpack_ranks
 from odllm.studies.plots import size_plot
-from odllm.studies.rows import Gains, Measured, kept
+from odllm.studies.rows import CUTOFF, Gains, Measured, kept
 from odllm.studies.study import Study
 from odllm.studies.tables import (
     KEEP_RATIO,
@@ -154,7 +156,7 @@ def _notes(measured: Measured) -> list[str]:
 
 def _bundle_notes(measured: Measured) -> list[str]:
     """Say how often a bundle and the rounding in torch put the target at the same rank."""
-    ranks = {(cell.line, cell.recipe.precision): unpack_ranks(result.ranks) for cell, result in measured.pairs()}
+    ranks = {(cell.line, cell.recipe.precision): _first_ten(result) for cell, result in measured.pairs()}
     ranks[ROUNDED, "fp32"] = ranks[DENSE, "fp32"]
     same = [
         f"{line.removesuffix(EXPORTED)} at {precision} {np.mean(found == ranks[plain]):.4f}"
@@ -163,7 +165,16 @@ def _bundle_notes(measured: Measured) -> list[str]:
     ]
     if not same:
         return []
-    return [f"Share of users whose target the bundle and torch put at the same rank: {', '.join(same)}."]
+    return [
+        "Share of users whose target the bundle and torch put at the same of the first ten ranks, or at none: "
+        f"{', '.join(same)}."
+    ]
+
+
+def _first_ten(result: Result) -> NDArray[np.int64]:
+    """Return the ranks up to ten: a bundle's list ends after so many items, the search in torch after so many codes."""
+    ranks = unpack_ranks(result.ranks)
+    return np.where(ranks < CUTOFF, ranks, NOT_FOUND)
 
 
 def _gains(measured: Measured, line: str, precision: str) -> Gains:

@@ -19,7 +19,7 @@ RANKS = np.where(np.random.default_rng(0).random(USERS) < 0.5, np.arange(USERS) 
 
 
 def result(kept=1.0, seed=0, **sizes):
-    lost = np.random.default_rng(seed).random(USERS) >= kept
+    lost = np.random.default_rng([1, seed]).random(USERS) >= kept
     facts = {"parameters": 1000, "weight_bytes": 4000, "projection_bytes": 3000, "calibration_tokens": 900} | sizes
     return Result(ranks=pack_ranks(np.where(lost, -1, RANKS)), users=USERS, **facts)
 

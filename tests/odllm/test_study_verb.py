@@ -77,21 +77,22 @@ def test_precision_with_a_bundle(odllm, study_case, tmp_path):
     assert code == 0
     record, _ = check(tmp_path / "out", 6)
     cells = {(cell["line"], cell["recipe"]["precision"]): cell for cell in record["cells"]}
-    assert cells["keep 0.5, bundle", "fp32"]["ranks"] == cells["keep 0.5", "fp32"]["ranks"]
+    rows = {(row["line"], row["precision"]): row for row in record["rows"]}
+    assert rows["keep 0.5, bundle", "fp32"]["ndcg@10"] == rows["keep 0.5", "fp32"]["ndcg@10"]
     assert cells["dense, rounded", "int8-block32"]["weight_bytes"] < cells["dense", "fp32"]["weight_bytes"] / 2
-    assert "dense, rounded at fp32 1.0000" in printed
+    assert "dense, rounded at fp32 1.0000, keep 0.5 at fp32 1.0000" in printed
 
 
 def test_streaming_asks_step_by_step(odllm, study_case, tmp_path):
-    options = ("--steps", "2", "--shares", "0.5,1")
+    options = ("--steps", "3", "--shares", "0.5,1")
     model, dataset = study_case
     code, _, _ = odllm(
         "study", "streaming", model, "--dataset", dataset, "--out", tmp_path / "out", "--users", 0, *options
     )
     assert code == 0
     rows = read_rows(tmp_path / "out")
-    assert [row.step for row in rows] == [2, 1] * 3
-    early, whole = rows[2], rows[4]
+    assert [row.step for row in rows] == [3, 2, 1] * 3
+    early, whole = rows[3], rows[6]
     assert early.calibration_tokens < whole.calibration_tokens
     assert rows[0].users < 40
 
