@@ -4,6 +4,12 @@ import json
 
 import pytest
 
+from compression.config import preset
+from mobile_bench.protocol import Settings
+from odllm.studies.bundles import time_bundles
+from odllm.studies.cells import DENSE, Recipe
+from odllm.studies.protocol import Protocol
+from odllm.studies.running import Bench
 from odllm.studies.study import read_rows
 from odllm.verbs.study import command_line
 from odllm_artifact import read_json
@@ -81,6 +87,20 @@ def test_precision_with_a_bundle(odllm, study_case, tmp_path):
     assert rows["keep 0.5, bundle", "fp32"]["ndcg@10"] == rows["keep 0.5", "fp32"]["ndcg@10"]
     assert cells["dense, rounded", "int8-block32"]["weight_bytes"] < cells["dense", "fp32"]["weight_bytes"] / 2
     assert "dense, rounded at fp32 1.0000, keep 0.5 at fp32 1.0000" in printed
+
+
+def test_bundles_are_timed_side_by_side(study_case, tmp_path):
+    model, dataset = study_case
+    (tmp_path / "out").mkdir()
+    bench = Bench({DENSE: model}, dataset, Protocol(users=20), tmp_path / "cells")
+    settings = Settings(min_seconds=0, min_calls=2, min_rounds=2, warm_up_calls=1, warm_loads=1, memory_calls=1)
+    half = Recipe(config=preset("plain-svd"), sequences=20, precision="int8-block32")
+    pair = [("half-int8", half), ("dense-int4", Recipe(precision="int4-block32"))]
+    table = time_bundles(bench, pair, tmp_path / "out", settings=settings)
+    assert [line.split("|")[2].strip() for line in table.splitlines()[2:6]] == ["1", "1", "5", "5"]
+    assert "half-int8 ÷ dense-int4" in table.replace(" · cpu · 1 thread", "")
+    assert (tmp_path / "out" / "times.md").read_text() == table
+    assert set(read_json(tmp_path / "out" / "times.json")) == {"1", "5"}
 
 
 def test_streaming_asks_step_by_step(odllm, study_case, tmp_path):
