@@ -17,11 +17,11 @@ from typing import Literal
 
 import torch
 
-from compression.factorize import Factors, balance, factorize
+from compression.factorize import Factors, balance, factorize, factorize_weight
 from compression.statistics import Moments
 from compression.whitening import Whitening, WhiteningReport, whiten
 
-Alignment = Literal["none", "update", "free"]
+Alignment = Literal["none", "update", "alternating", "free"]
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,18 @@ class Aligned:
     events: tuple[str, ...] = ()
 
 
-def make_target(weight: torch.Tensor, moments: Moments, projection: str, alpha: float) -> Target:
+def make_target(weight: torch.Tensor, moments: Moments, alpha: float) -> Target:
     """Return the target of a projection W `[m, n]` float64: α·(W X + D) + (1−α)·W X′.
 
     Source: OD-LLM's progressive alignment; the blended target and the residual drift are this project's.
     """
-    cross = weight @ (alpha * moments.cross + (1 - alpha) * moments.shifted)
-    if moments.drift is not None:
-        cross = cross + alpha * moments.drift
-    return Target(cross, moments.shifted, moments.energies[projection].blended(alpha))
+    cross, energy = moments.aim(weight)
+    if alpha == 1:
+        return Target(cross, moments.shifted, energy)
+    own = weight @ moments.shifted  # E[q x′ᵀ], q = W x′
+    mixed, shifted = float((cross * weight).sum()), float((own * weight).sum())  # E[pᵀ q], E‖q‖²
+    energy = alpha**2 * energy + 2 * alpha * (1 - alpha) * mixed + (1 - alpha) ** 2 * shifted
+    return Target(alpha * cross + (1 - alpha) * own, moments.shifted, energy)
 
 
 def align(
@@ -86,24 +89,26 @@ def align(
     *,
     alignment: Alignment,
     tokens: int,
+    sweeps: int = 4,
 ) -> Aligned:
     """Return the rank-`rank` factors of W `[m, n]` float64 under the chosen alignment.
 
     Args:
         weight: the dense W.
         target: what it should output on the shifted inputs.
-        whitening: of the dense inputs' covariance for `none` and `update`, of the shifted for `free`.
+        whitening: of the dense inputs' covariance, but of the shifted for `free`.
         rank: inner size of the factors.
         alignment: as the module says.
         tokens: how many tokens the moments were taken over; too few make an alignment fit noise, so it is
             left out, and the event says so.
+        sweeps: of `alternating`: how often both factors are solved for.
 
     Raises:
         RankError: `rank` does not fit.
     """
-    plain = factorize(whitening.weigh(weight), whitening, rank)
+    plain = factorize_weight(weight, whitening, rank)
     before = target.error(plain)
-    needed = weight.shape[1] if alignment == "free" else rank
+    needed = rank if alignment == "update" else weight.shape[1]
     events: tuple[str, ...] = ()
     if alignment != "none" and tokens < needed:
         events = (f"{tokens} calibration tokens for {needed} unknowns a row: alignment {alignment!r} left out",)
@@ -113,8 +118,10 @@ def align(
     pulled = _pull(target, weight, whitening.report.shrinkage)
     if alignment == "free":
         factors = _free(pulled, whitening, rank)
-    else:
+    elif alignment == "update":
         factors, events = _update(pulled, plain)
+    else:
+        factors, events = _alternate(pulled, plain, sweeps)
     return Aligned(factors, before, target.error(factors), whitening.report, events)
 
 
@@ -135,9 +142,29 @@ def _free(target: Target, whitening: Whitening, rank: int) -> Factors:
 
 
 def _update(target: Target, plain: Factors) -> tuple[Factors, tuple[str, ...]]:
-    """Keep B and refit A by least squares: A (B C′ Bᵀ) = E[t x′ᵀ] Bᵀ. Source: OD-LLM's closed-form update."""
-    B = plain.input_factor
-    gram = whiten(B @ target.shifted @ B.mT, shrinkage=0.0)  # [r, r]; A = M S⁻ᵀ S⁻¹ solves A S Sᵀ = M
-    output_factor = gram.unweigh(gram.weigh_cross(target.cross @ B.mT))  # [m, r]
-    A, B = balance(output_factor, B)
-    return Factors(A, B, plain.singular_values, plain.dropped_energy), gram.report.events
+    """Keep B and refit A. Source: OD-LLM's closed-form update."""
+    output_factor, events = _best_output_factor(target, plain.input_factor)
+    A, B = balance(output_factor, plain.input_factor)
+    return Factors(A, B, plain.singular_values, plain.dropped_energy), events
+
+
+def _alternate(target: Target, plain: Factors, sweeps: int) -> tuple[Factors, tuple[str, ...]]:
+    """Refit A to B and B to A by turns, A last; no turn can make the error larger."""
+    shifted = whiten(target.shifted, shrinkage=0.0)
+    best = shifted.unweigh(shifted.weigh_cross(target.cross))  # [m, n]: E[t x′ᵀ] C′⁻¹, the full-rank solution
+    B, events = plain.input_factor, shifted.report.events
+    for _ in range(sweeps):
+        A, found = _best_output_factor(target, B)
+        events += found
+        gram = whiten(A.mT @ A, shrinkage=0.0)  # (AᵀA) B = Aᵀ·best
+        right = A.mT @ best  # [r, n]
+        B = gram.unweigh(gram.weigh_cross(right.mT)).mT
+    A, found = _best_output_factor(target, B)
+    A, B = balance(A, B)
+    return Factors(A, B, plain.singular_values, plain.dropped_energy), tuple(dict.fromkeys(events + found))
+
+
+def _best_output_factor(target: Target, input_factor: torch.Tensor) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Return A `[m, r]` with A (B C′ Bᵀ) = E[t x′ᵀ] Bᵀ for B `[r, n]`, and the fallbacks taken."""
+    gram = whiten(input_factor @ target.shifted @ input_factor.mT, shrinkage=0.0)  # [r, r] = S Sᵀ
+    return gram.unweigh(gram.weigh_cross(target.cross @ input_factor.mT)), gram.report.events  # M S⁻ᵀ S⁻¹

@@ -7,11 +7,11 @@ multiples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from compression.errors import ConfigError, KeepRatioError
+from compression.errors import ConfigError, KeepRatioError, RankError
 
 Shape = tuple[int, int]
 """(rows m, columns n) of a dense projection."""
@@ -73,6 +73,43 @@ def break_even_rank(shape: Shape) -> int:
     """Return the largest rank whose two factors are smaller than the dense (m, n) matrix."""
     rows, columns = shape
     return (rows * columns - 1) // (rows + columns)
+
+
+def check_plan(plan: RankPlan, shapes: Mapping[str, Shape]) -> RankPlan:
+    """Return `plan` if it is one for projections of these shapes.
+
+    Raises:
+        RankError: a projection is missing, unknown or of another shape, or a rank does not pay.
+    """
+    wrong = [f"{name} is not in the plan" for name in shapes if name not in plan.shapes]
+    wrong += [f"the model has no {name}" for name in plan.shapes if name not in shapes]
+    wrong += [
+        f"{name} is {list(shapes[name])} in the model and {list(shape)} in the plan"
+        for name, shape in plan.shapes.items()
+        if name in shapes and tuple(shapes[name]) != tuple(shape)
+    ]
+    if wrong:
+        raise RankError(
+            f"the plan is for another model: {few(wrong)}. Make a plan for this model (--dry-run --write-plan)."
+        )
+    wrong += [f"{name} has a rank but no shape" for name in plan.ranks if name not in shapes]
+    wrong += [
+        f"{name} ({shapes[name][0]} × {shapes[name][1]}) has rank {rank}, expected 1 to {break_even_rank(shapes[name])}"
+        for name, rank in plan.ranks.items()
+        if name in shapes and not 1 <= rank <= break_even_rank(shapes[name])
+    ]
+    if wrong:
+        raise RankError(
+            f"ranks that do not fit: {few(wrong)}. Above that the factors are larger than the matrix, and less exact: "
+            "leave it dense instead."
+        )
+    return plan
+
+
+def few(problems: Sequence[str], most: int = 4) -> str:
+    """Return the first problems in one line, and how many more there are."""
+    more = f" and {len(problems) - most} more" if len(problems) > most else ""
+    return "; ".join(problems[:most]) + more
 
 
 def plan_ranks(

@@ -1,14 +1,15 @@
-"""Running a LLaMA-family model one block at a time, and reading the inputs of its projections on the way.
+"""Running a LLaMA-family model half a block at a time, and reading the inputs of its projections on the way.
 
-Blocks are called as the whole model calls them (same causal mask, positions and rotary tables), so that
-walking them one after the other gives the whole model's hidden states.
+A block is two halves, each a normalisation, a module, and the addition of the module's output to the residual stream.
+They are called as the whole model calls them (same causal mask, positions and rotary tables), so that walking them one
+after the other gives the whole model's hidden states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +17,30 @@ from torch import nn
 from transformers.masking_utils import create_causal_mask
 
 from compression.calibration import CalibrationBatch
-from compression.lowrank import ProjectionGroup
+from compression.lowrank import GROUPS, ProjectionGroup
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half of a block, by transformers' names.
+
+    Attributes:
+        norm: normalises the residual stream for the module.
+        module: what is added to the residual stream.
+        reads: the projections that read the normalised stream.
+        writes: the one projection whose output is the module's.
+    """
+
+    norm: str
+    module: str
+    reads: ProjectionGroup
+    writes: ProjectionGroup
+
+
+HALVES: tuple[Half, Half] = (
+    Half("input_layernorm", "self_attn", GROUPS[0], GROUPS[1]),
+    Half("post_attention_layernorm", "mlp", GROUPS[2], GROUPS[3]),
+)
 
 
 @dataclass(frozen=True)
@@ -36,23 +60,12 @@ class BlockInputs:
     position_embeddings: tuple[torch.Tensor, torch.Tensor]
 
 
-@dataclass
-class Captured:
-    """What one batch showed at one group of projections, padding left out.
+class _Seen(Exception):  # noqa: N818  (not an error: it ends a forward pass early)
+    """What was asked for was seen; the rest need not run."""
 
-    Attributes:
-        inputs: `[tokens, n]`, what the group's projections read.
-        outputs: projection → `[tokens, m]`, without bias.
-        residual: `[tokens, hidden]`, the stream that the group's output is added to, if there is one.
-    """
-
-    inputs: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
-    outputs: dict[str, torch.Tensor] = field(default_factory=dict)
-    residual: torch.Tensor | None = None
-
-
-class _GroupDone(Exception):  # noqa: N818  (not an error: it ends a forward pass early)
-    """Everything asked for was seen; the rest of the block need not run."""
+    def __init__(self, inputs: torch.Tensor) -> None:
+        super().__init__()
+        self.inputs = inputs
 
 
 def embed(model: Any, batch: CalibrationBatch) -> tuple[torch.Tensor, BlockInputs]:
@@ -71,10 +84,20 @@ def embed(model: Any, batch: CalibrationBatch) -> tuple[torch.Tensor, BlockInput
     return hidden, BlockInputs(batch.attention_mask.bool(), mask, positions, rotary)
 
 
-def run_block(block: nn.Module, hidden: torch.Tensor, inputs: BlockInputs) -> torch.Tensor:
-    """Return the hidden states `[batch, tokens, hidden]` behind one block."""
-    result: torch.Tensor = block(
-        hidden,
+def normalized(block: nn.Module, half: Half, hidden: torch.Tensor) -> torch.Tensor:
+    """Return what the half's first projections read, `[batch, tokens, hidden]`."""
+    result: torch.Tensor = block.get_submodule(half.norm)(hidden)
+    return result
+
+
+def half_output(block: nn.Module, half: Half, hidden: torch.Tensor, inputs: BlockInputs) -> torch.Tensor:
+    """Return what the half adds to the residual stream, `[batch, tokens, hidden]`."""
+    module, states = block.get_submodule(half.module), normalized(block, half, hidden)
+    if half.module == "mlp":
+        result: torch.Tensor = module(states)
+        return result
+    result, _ = module(
+        hidden_states=states,
         attention_mask=inputs.attention_mask,
         position_ids=inputs.position_ids,
         position_embeddings=inputs.position_embeddings,
@@ -82,45 +105,41 @@ def run_block(block: nn.Module, hidden: torch.Tensor, inputs: BlockInputs) -> to
     return result
 
 
-def capture(
-    block: nn.Module, group: ProjectionGroup, hidden: torch.Tensor, inputs: BlockInputs, *, residual: bool
-) -> Captured:
-    """Run a block only as far as `group` and return what its projections read and wrote."""
-    captured = Captured()
-    wanted = residual and group.residual is not None
-    with _hooks(block, group, inputs.keep, captured, residual=wanted), suppress(_GroupDone):
-        run_block(block, hidden, inputs)
-    return captured
+def last_inputs(block: nn.Module, half: Half, hidden: torch.Tensor, inputs: BlockInputs) -> torch.Tensor:
+    """Return what the half's last projection reads, `[batch, tokens, n]`, without running it."""
+
+    def stop(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
+        raise _Seen(args[0])
+
+    with _hooked(block.get_submodule(half.writes.projections[0]), stop):
+        try:
+            half_output(block, half, hidden, inputs)
+        except _Seen as seen:
+            return seen.inputs
+    raise AssertionError(f"{half.module} does not end with {half.writes.projections[0]}")
+
+
+def half_output_and_inputs(
+    block: nn.Module, half: Half, hidden: torch.Tensor, inputs: BlockInputs
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both `half_output` and `last_inputs`, in one run."""
+    seen: list[torch.Tensor] = []
+    with _hooked(block.get_submodule(half.writes.projections[0]), lambda module, args: seen.append(args[0])):
+        output = half_output(block, half, hidden, inputs)
+    return output, seen[0]
+
+
+def run_block(block: nn.Module, hidden: torch.Tensor, inputs: BlockInputs) -> torch.Tensor:
+    """Return the hidden states `[batch, tokens, hidden]` behind one block."""
+    for half in HALVES:
+        hidden = hidden + half_output(block, half, hidden, inputs)
+    return hidden
 
 
 @contextmanager
-def _hooks(
-    block: nn.Module, group: ProjectionGroup, keep: torch.Tensor, captured: Captured, *, residual: bool
-) -> Iterator[None]:
-    def on_projection(name: str) -> Any:
-        def hook(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            captured.inputs = args[0][keep]  # [tokens, n]
-            rows = output[keep]  # [tokens, m]
-            bias = _bias(module)
-            captured.outputs[name] = rows if bias is None else rows - bias
-            if len(captured.outputs) == len(group.projections):
-                raise _GroupDone
-
-        return hook
-
-    def on_residual(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        captured.residual = args[0][keep]  # [tokens, hidden]
-
-    handles = [block.get_submodule(name).register_forward_hook(on_projection(name)) for name in group.projections]
-    if residual and group.residual is not None:
-        handles.append(block.get_submodule(group.residual).register_forward_pre_hook(on_residual))
+def _hooked(module: nn.Module, hook: Any) -> Iterator[None]:
+    handle = module.register_forward_pre_hook(hook)
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _bias(module: nn.Module) -> torch.Tensor | None:
-    bias = getattr(getattr(module, "output_factor", module), "bias", None)
-    return bias if isinstance(bias, torch.Tensor) else None
+        handle.remove()

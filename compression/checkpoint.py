@@ -7,11 +7,12 @@ that is missing, left over or of another shape is an error that names it, never 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 from transformers import (
@@ -24,7 +25,8 @@ from transformers import (
 )
 
 from compression.errors import CheckpointError, RankError, UnsupportedModelError
-from compression.lowrank import LowRankLinear, factored_linears, projection_names, replace_linear
+from compression.lowrank import LowRankLinear, factored_linears, projection_names, replace_linear, shared_inputs
+from compression.tensor_files import INDEX_FILE, WEIGHTS_FILE, TensorFiles, weight_files
 from odllm_artifact import read_json, write_json
 
 SUPPORTED_MODELS: dict[str, type[Any]] = {
@@ -36,14 +38,15 @@ SUPPORTED_MODELS: dict[str, type[Any]] = {
 """model_type → class. A family whose blocks carry the same seven projections joins here."""
 
 RANKS_FILE = "low_rank.json"
-RANKS_SCHEMA_VERSION = 1
-WEIGHTS_FILE = "model.safetensors"
-INDEX_FILE = "model.safetensors.index.json"
+RANKS_SCHEMA_VERSION = 2
+"""2 knows `shared_inputs`; a file of version 1 has none."""
 
 EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
-RECOMPUTED_SUFFIX = "rotary_emb.inv_freq"
-"""Older checkpoints store these tables; they follow from the configuration and are made anew."""
+INPUT_FACTOR = "input_factor.weight"
+
+SHARD_BYTES = 2_000_000_000
+"""A model larger than this is written as several files: one is in memory while it is written."""
 
 
 def check_supported(config: Any) -> None:
@@ -66,8 +69,8 @@ def check_supported(config: Any) -> None:
         )
 
 
-def save_model(model: nn.Module, folder: Path) -> None:
-    """Write config.json, model.safetensors and, if any layer is factored, low_rank.json into `folder`.
+def save_model(model: nn.Module, folder: Path, *, shard_bytes: int = SHARD_BYTES) -> None:
+    """Write a model's folder: config.json, its weights and, if any layer is factored, low_rank.json.
 
     `folder` is one being written (`odllm_artifact.write_folder`); tied embeddings are stored once.
 
@@ -75,21 +78,78 @@ def save_model(model: nn.Module, folder: Path) -> None:
         UnsupportedModelError: the model is not of the LLaMA family.
         CheckpointError: it cannot be written.
     """
-    config: Any = model.config
+    values = model.state_dict()
+    write_model(model, lambda name: values[name].detach().cpu().contiguous(), folder, shard_bytes=shard_bytes)
+
+
+def write_model(
+    model: Any, read: Callable[[str], torch.Tensor], folder: Path, *, shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Write the folder of a model whose values `read` returns by name; the model itself may be on `meta`.
+
+    Args:
+        model: gives the configuration, the tensors' names, and the ranks.
+        read: called once for every tensor, in order, and for the embedding once more.
+        folder: one being written (`odllm_artifact.write_folder`).
+        shard_bytes: one file up to this size, otherwise shards of at most this size and an index. A shard is in
+            memory while it is written.
+
+    Raises:
+        UnsupportedModelError: the model is not of the LLaMA family.
+        CheckpointError: it cannot be written.
+    """
+    config = model.config
     check_supported(config)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    if config.tie_word_embeddings:
-        tensors.pop(HEAD, None)
     folder.mkdir(parents=True, exist_ok=True)
-    write_tensors(tensors, folder / WEIGHTS_FILE)
-    config.dtype = tensors[EMBEDDING].dtype
+    names = list(expected_shapes(model))
+    _write_shards(names, read, folder, shard_bytes)
+    config.dtype = read(EMBEDDING).dtype
     config.architectures = [type(model).__name__]
     config.save_pretrained(folder)
     if getattr(model, "generation_config", None) is not None:
-        model.generation_config.save_pretrained(folder)  # type: ignore[union-attr, operator]
+        model.generation_config.save_pretrained(folder)
     ranks = {name: layer.rank for name, layer in factored_linears(model).items()}
     if ranks:
-        write_json(folder / RANKS_FILE, {"schema_version": RANKS_SCHEMA_VERSION, "ranks": ranks})
+        content = {"schema_version": RANKS_SCHEMA_VERSION, "ranks": ranks, "shared_inputs": shared_inputs(model)}
+        write_json(folder / RANKS_FILE, content)
+
+
+def expected_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor in the folder of a model, by name: what is used twice is stored once."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    for name in shared_inputs(model):
+        del shapes[f"{name}.{INPUT_FACTOR}"]
+    if model.config.tie_word_embeddings:
+        shapes.pop(HEAD, None)
+    return shapes
+
+
+def _write_shards(names: list[str], read: Callable[[str], torch.Tensor], folder: Path, shard_bytes: int) -> None:
+    shards: list[tuple[Path, list[str]]] = []
+    pending: dict[str, torch.Tensor] = {}
+    total = 0
+
+    def flush() -> None:
+        path = folder / f"shard-{len(shards)}"
+        write_tensors(pending, path)
+        shards.append((path, list(pending)))
+        pending.clear()
+
+    for name in names:
+        tensor = read(name)
+        total += tensor.nbytes
+        if pending and sum(other.nbytes for other in pending.values()) + tensor.nbytes > shard_bytes:
+            flush()
+        pending[name] = tensor
+    flush()
+    if len(shards) == 1:
+        shards[0][0].replace(folder / WEIGHTS_FILE)
+        return
+    weight_map: dict[str, str] = {}
+    for number, (path, inside) in enumerate(shards, start=1):
+        file = path.replace(folder / f"model-{number:05}-of-{len(shards):05}.safetensors")
+        weight_map |= dict.fromkeys(inside, file.name)
+    write_json(folder / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": weight_map})
 
 
 def write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
@@ -123,15 +183,12 @@ def load_model(folder: Path, *, dtype: torch.dtype | None = torch.float32) -> An
     """
     model = empty_model(folder)
     config = model.config
-    tensors = _read_tensors(folder, dtype)
-    _untie(tensors, config.tie_word_embeddings, folder)
-    _check_tensors(model, tensors, folder)
+    files = open_tensors(model, folder)
+    tensors = {name: files.read(name, dtype) for name in files.tensors}
     model.load_state_dict(tensors, strict=False, assign=True)
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     model.config.dtype = model.dtype
-    if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
     return model.eval()
 
 
@@ -146,11 +203,29 @@ def empty_model(folder: Path) -> Any:
     config = _read_config(folder)
     with torch.device("meta"):
         model = SUPPORTED_MODELS[config.model_type](config)
-        for name, rank in _read_ranks(folder, projection_names(model)).items():
+        ranks, shared = _read_ranks(folder, projection_names(model))
+        for name, rank in ranks.items():
             _factor(model, name, rank, folder)
+        for name, owner in shared.items():
+            _share(model, name, owner, folder)
     # The position tables are no part of a checkpoint: the configuration makes them.
     model.model.rotary_emb = type(model.model.rotary_emb)(config)
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
     return model
+
+
+def open_tensors(model: Any, folder: Path) -> TensorFiles:
+    """Return the tensors of a folder, which are exactly those of `model`; no value has been read.
+
+    Raises:
+        CheckpointError: a file or shard is missing or damaged, or a tensor is missing, left over or misshapen.
+        ArtifactError: the index is damaged.
+    """
+    files = TensorFiles(weight_files(folder))
+    _untie(files, model.config.tie_word_embeddings, folder)
+    _check_tensors(model, files, folder)
+    return files
 
 
 def _read_config(folder: Path) -> Any:
@@ -170,15 +245,16 @@ def _read_config(folder: Path) -> Any:
     return config
 
 
-def _read_ranks(folder: Path, known: list[str]) -> dict[str, int]:
+def _read_ranks(folder: Path, known: list[str]) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the ranks by projection, and whose input factor a projection reads through if not its own."""
     path = folder / RANKS_FILE
     if not path.is_file():
-        return {}
+        return {}, {}
     content = read_json(path)
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != RANKS_SCHEMA_VERSION:
+    if version not in (1, RANKS_SCHEMA_VERSION):
         raise CheckpointError(
-            f"{path}: schema_version is {version!r}, expected {RANKS_SCHEMA_VERSION}. "
+            f"{path}: schema_version is {version!r}, expected at most {RANKS_SCHEMA_VERSION}. "
             "Compress the model again, or use the odllm that wrote it."
         )
     ranks: dict[str, int] = content.get("ranks", {})
@@ -187,7 +263,17 @@ def _read_ranks(folder: Path, known: list[str]) -> dict[str, int]:
             raise CheckpointError(f"{path}: {name} is no projection of this model. Compress the model again.")
         if type(rank) is not int:
             raise CheckpointError(f"{path}: rank of {name} is {rank!r}, expected a whole number")
-    return ranks
+    return ranks, content.get("shared_inputs", {})
+
+
+def _share(model: nn.Module, name: str, owner: str, folder: Path) -> None:
+    layers = factored_linears(model)
+    if name not in layers or owner not in layers:
+        raise CheckpointError(f"{folder / RANKS_FILE}: {name} shares the input factor of {owner}; one has no rank")
+    try:
+        layers[name].share_input(layers[owner])
+    except RankError as error:
+        raise CheckpointError(f"{folder / RANKS_FILE}: {name} and {owner}: {error}") from error
 
 
 def _factor(model: nn.Module, name: str, rank: int, folder: Path) -> None:
@@ -201,65 +287,27 @@ def _factor(model: nn.Module, name: str, rank: int, folder: Path) -> None:
     replace_linear(model, name, layer)
 
 
-def _read_tensors(folder: Path, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = {}
-    for path in _weight_files(folder):
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118  (not a mapping)
-                    tensors[name] = _converted(file.get_tensor(name), dtype)
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} cannot be read as safetensors ({error}). Fetch or make it again.") from error
-    return {name: tensor for name, tensor in tensors.items() if not name.endswith(RECOMPUTED_SUFFIX)}
-
-
-def _converted(tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
-    return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """Return the files the weights are in: one, or the shards that the index names."""
-    if (folder / WEIGHTS_FILE).is_file():
-        return [folder / WEIGHTS_FILE]
-    if not (folder / INDEX_FILE).is_file():
-        raise CheckpointError(
-            f"{folder} holds neither {WEIGHTS_FILE} nor {INDEX_FILE}. Only safetensors are read: save the "
-            "model again with `model.save_pretrained(folder)` of a current transformers."
-        )
-    index = read_json(folder / INDEX_FILE)
-    if not isinstance(index, dict) or not isinstance(index.get("weight_map"), dict):
-        raise CheckpointError(f"{folder / INDEX_FILE} has no weight_map. Fetch the model again.")
-    shards = sorted(set(index["weight_map"].values()))
-    missing = [shard for shard in shards if not (folder / shard).is_file()]
-    if missing:
-        raise CheckpointError(
-            f"{folder}: {len(missing)} of {len(shards)} shards missing: {', '.join(missing)}. Fetch them again."
-        )
-    return [folder / shard for shard in shards]
-
-
-def _untie(tensors: dict[str, torch.Tensor], tied: bool, folder: Path) -> None:
-    """Drop a stored head that repeats the embedding it is tied to."""
-    if not tied or HEAD not in tensors:
+def _untie(files: TensorFiles, tied: bool, folder: Path) -> None:
+    """Overlook a stored head that repeats the embedding it is tied to."""
+    if not tied or HEAD not in files.tensors:
         return
-    head = tensors.pop(HEAD)
-    if EMBEDDING in tensors and not torch.equal(head, tensors[EMBEDDING]):
+    if EMBEDDING in files.tensors and not torch.equal(files.read(HEAD), files.read(EMBEDDING)):
         raise CheckpointError(
             f"{folder}: {HEAD} differs from {EMBEDDING}, but config.json says tie_word_embeddings. "
             "Set tie_word_embeddings to false to keep both."
         )
+    del files.tensors[HEAD]
 
 
-def _check_tensors(model: nn.Module, tensors: dict[str, torch.Tensor], folder: Path) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    if model.config.tie_word_embeddings:  # type: ignore[union-attr]
-        expected.pop(HEAD, None)
-    problems = [f"missing {name}" for name in expected if name not in tensors]
-    problems += [f"left over {name}" for name in sorted(tensors) if name not in expected]
+def _check_tensors(model: Any, files: TensorFiles, folder: Path) -> None:
+    expected = expected_shapes(model)
+    found = {name: stored.shape for name, stored in files.tensors.items()}
+    problems = [f"missing {name}" for name in expected if name not in found]
+    problems += [f"left over {name}" for name in sorted(found) if name not in expected]
     problems += [
-        f"{name} is {list(tensors[name].shape)}, expected {list(shape)}"
+        f"{name} is {list(found[name])}, expected {list(shape)}"
         for name, shape in expected.items()
-        if name in tensors and tuple(tensors[name].shape) != shape
+        if name in found and found[name] != shape
     ]
     if problems:
         more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""

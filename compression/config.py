@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -10,19 +10,26 @@ from compression.alignment import Alignment
 from compression.allocation import check_keep_ratio
 from compression.errors import ConfigError
 
+ALIGNMENTS: tuple[str, ...] = get_args(Alignment)
+
 
 class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of a compression. The defaults are the best measured ones.
 
     Attributes:
         keep_ratio: kept ÷ original parameters of the seven projections of all blocks; 1 leaves them dense.
-        alignment: `free`, `update` or `none` (see `compression.alignment`).
+        alignment: `free`, `alternating`, `update` or `none` (see `compression.alignment`).
+        sweeps: of `alternating`.
         alpha: 1 aims at the dense model's activations, 0 at the dense weight on the shifted inputs.
         residual_targets: aim o and down at the dense residual stream, so that they repair its drift too.
         normalize: whiten by the covariance of the inputs; false is plain SVD.
+        route: how: `cholesky` (falls back to `eigen` on a singular covariance), `eigen`, or `gram`, which needs no
+            inverse and gives the same factors.
         shrinkage: added to the covariance's diagonal relative to its mean eigenvalue, and the pull of the
             alignment towards the dense weights.
         scarcity: more of it where tokens are few: scarcity · inputs ÷ tokens on top of `shrinkage`.
+        shared_inputs: one input factor for q, k and v, and one for gate and up, whose ranks are then those of the
+            stacked matrices: more of them within the same budget.
         rank_multiple: ranks are multiples of this.
         rank_floor: no rank below this.
         dense: patterns of projections that stay dense, paid for by the others.
@@ -34,19 +41,26 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     keep_ratio: float = 0.5
     alignment: Alignment = "free"
+    sweeps: int = 4
     alpha: float = 1.0
     residual_targets: bool = True
     normalize: bool = True
+    route: Literal["cholesky", "eigen", "gram"] = "cholesky"
     shrinkage: float = 1e-4
     scarcity: float = 0.1
+    shared_inputs: bool = False
     rank_multiple: int = 1
     rank_floor: int = 1
     dense: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_keep_ratio(self.keep_ratio)
-        if self.alignment not in ("none", "update", "free"):
-            raise ConfigError(f"alignment is {self.alignment!r}; expected 'free', 'update' or 'none'")
+        if self.alignment not in ALIGNMENTS:
+            raise ConfigError(f"alignment is {self.alignment!r}; expected one of {', '.join(ALIGNMENTS)}")
+        if self.route not in ("cholesky", "eigen", "gram"):
+            raise ConfigError(f"route is {self.route!r}; expected cholesky, eigen or gram")
+        if self.sweeps < 1:
+            raise ConfigError(f"sweeps is {self.sweeps}; expected at least 1")
         if not 0 <= self.alpha <= 1:
             raise ConfigError(f"alpha is {self.alpha}; expected 0 to 1")
         if not 0 <= self.shrinkage <= 1:
@@ -57,6 +71,11 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             raise ConfigError(
                 "alignment 'free' solves in whitened inputs and cannot go without normalize. "
                 "Choose alignment 'update' or 'none', or normalize."
+            )
+        if self.alignment == "free" and self.route == "gram":
+            raise ConfigError(
+                "alignment 'free' needs the inverse of a covariance, which route 'gram' does without. "
+                "Choose route 'cholesky' or 'eigen', or another alignment."
             )
 
 

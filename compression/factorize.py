@@ -32,6 +32,26 @@ class Factors:
         return self.output_factor @ self.input_factor
 
 
+def factorize_weight(weight: torch.Tensor, whitening: Whitening, rank: int) -> Factors:
+    """Return the best rank-`rank` factors of W `[m, n]` float64 for the inputs of `whitening`, by its route.
+
+    With C = S Sᵀ the SVD of W S and the top eigenvectors Q of W C Wᵀ lead to the same W' = Q Qᵀ W: Q are the left
+    singular vectors of W S. The second (`gram`) takes no root of C and solves nothing, so that no C is too singular.
+
+    Raises:
+        RankError: `rank` is not in 1 … min(m, n).
+    """
+    if whitening.report.route != "gram":
+        return factorize(whitening.weigh(weight), whitening, rank)
+    assert whitening.matrix is not None
+    _check_rank(weight, rank)
+    energies, vectors = torch.linalg.eigh(weight @ whitening.matrix @ weight.mT)
+    left = vectors.flip(1)[:, :rank]  # [m, r]
+    energies = energies.flip(0).clamp_min(0)[: min(weight.shape)]
+    output_factor, input_factor = balance(left, left.mT @ weight)
+    return Factors(output_factor, input_factor, energies.sqrt(), float(energies[rank:].sum()))
+
+
 def factorize(weighed: torch.Tensor, whitening: Whitening, rank: int) -> Factors:
     """Return the best rank-`rank` factors of W for inputs whitened by S, given W S `[m, n]` float64.
 
@@ -43,15 +63,19 @@ def factorize(weighed: torch.Tensor, whitening: Whitening, rank: int) -> Factors
 
     Source: OD-LLM step 2 (truncated SVD of W S).
     """
-    largest = min(weighed.shape)
-    if not 1 <= rank <= largest:
-        rows, columns = weighed.shape
-        raise RankError(
-            f"rank {rank} does not fit a matrix of {rows} × {columns}: expected 1 to {largest}. Lower keep_ratio."
-        )
+    _check_rank(weighed, rank)
     left, right, energies = _split(weighed, rank)
     output_factor, input_factor = balance(left, whitening.unweigh(right))
     return Factors(output_factor, input_factor, energies.sqrt(), float(energies[rank:].sum()))
+
+
+def _check_rank(matrix: torch.Tensor, rank: int) -> None:
+    rows, columns = matrix.shape
+    if not 1 <= rank <= min(rows, columns):
+        raise RankError(
+            f"rank {rank} does not fit a matrix of {rows} × {columns}: expected 1 to {min(rows, columns)}. "
+            "Lower keep_ratio."
+        )
 
 
 def _split(weighed: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

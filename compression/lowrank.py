@@ -29,6 +29,12 @@ class ProjectionGroup:
     projections: tuple[str, ...]
     residual: str | None = None
 
+    @property
+    def stack(self) -> str:
+        """Name of the group as one matrix of all rows: `self_attn.q_proj+k_proj+v_proj`."""
+        module = self.projections[0].rpartition(".")[0]
+        return f"{module}.{'+'.join(name.rpartition('.')[2] for name in self.projections)}"
+
 
 GROUPS: tuple[ProjectionGroup, ...] = (
     ProjectionGroup("attention_input", ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")),
@@ -117,6 +123,19 @@ class LowRankLinear(nn.Module):
         """Return A·B `[out_features, in_features]`: for tests and comparison, never for speed."""
         return self.output_factor.weight @ self.input_factor.weight
 
+    def share_input(self, other: LowRankLinear) -> None:
+        """Read the input through the input factor of `other` from now on: one matrix, stored and trained once.
+
+        Raises:
+            RankError: the two differ in rank or input.
+        """
+        if (self.rank, self.in_features) != (other.rank, other.in_features):
+            raise RankError(
+                f"an input factor of {other.rank} × {other.in_features} cannot stand in for one of "
+                f"{self.rank} × {self.in_features}"
+            )
+        self.input_factor = other.input_factor
+
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Return A (B x) + b for inputs `[…, in_features]`, as `[…, out_features]`."""
         hidden: torch.Tensor = self.input_factor(inputs)  # [..., rank]
@@ -137,6 +156,23 @@ def projection_names(model: nn.Module) -> list[str]:
             f"{type(model).__name__} has no `model.layers`: expected a causal LM of the LLaMA family"
         ) from error
     return [f"model.layers.{block}.{projection}" for block in range(blocks) for projection in PROJECTIONS]
+
+
+def members(name: str) -> tuple[str, ...]:
+    """Return the projections that a name stands for: one, or those of a `ProjectionGroup.stack`."""
+    module, _, last = name.rpartition(".")
+    return tuple(f"{module}.{member}" for member in last.split("+"))
+
+
+def shared_inputs(model: nn.Module) -> dict[str, str]:
+    """Return projection → the projection before it whose input factor it reads through, by full module name."""
+    first: dict[int, str] = {}
+    shared = {}
+    for name, layer in factored_linears(model).items():
+        owner = first.setdefault(id(layer.input_factor), name)
+        if owner != name:
+            shared[name] = owner
+    return shared
 
 
 def factored_linears(model: nn.Module) -> dict[str, LowRankLinear]:

@@ -7,7 +7,6 @@ One block is worked on at a time and written before the next starts, so a killed
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,24 +18,30 @@ import torch
 from torch import nn
 
 from compression.alignment import align, make_target
-from compression.allocation import RankPlan, plan_ranks
-from compression.blocks import embed
+from compression.allocation import RankPlan, Shape, check_plan, plan_ranks
+from compression.blocks import HALVES, Half, embed
 from compression.calibration import CalibrationBatch, check_batches
-from compression.checkpoint import check_supported
+from compression.checkpoint import INPUT_FACTOR, check_supported
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError, UnsupportedModelError
+from compression.factorize import balance
+from compression.importance import Importance
 from compression.lowrank import (
     GROUPS,
     LowRankLinear,
     ProjectionGroup,
     factored_linears,
+    members,
     projection_names,
     replace_linear,
+    shared_inputs,
 )
+from compression.processes import from_first_process, is_first_process, share_of
 from compression.report import CompressionReport, LinearReport, report_linear
-from compression.statistics import Moments, Streams, collect_moments
+from compression.sources import BlockSource, ModelBlocks, sharing_copy
+from compression.statistics import Moments, Streams, input_moments, output_moments
 from compression.whitening import Whitening, no_whitening, whiten
-from compression.work import WorkFolder, fingerprint
+from compression.work import WorkFolder, fingerprint, hash_weights
 from odllm_artifact import Progress, silent
 
 
@@ -44,10 +49,20 @@ from odllm_artifact import Progress, silent
 class _Run:
     """What every step of one compression looks at."""
 
-    model: Any
+    source: BlockSource
     config: CompressionConfig
     plan: RankPlan
     streams: Streams
+    importance: Importance | None
+
+    def root(self, name: str) -> Whitening | None:
+        """R of the importance of a projection's or stack's outputs."""
+        return None if self.importance is None else self.importance.root(name)
+
+    @property
+    def blocks(self) -> int:
+        """How many there are."""
+        return len(self.source.model.model.layers)
 
 
 def compress(
@@ -55,6 +70,8 @@ def compress(
     batches: Sequence[CalibrationBatch],
     config: CompressionConfig,
     *,
+    plan: RankPlan | None = None,
+    importance: Importance | None = None,
     work_folder: Path | None = None,
     progress: Progress = silent,
 ) -> CompressionReport:
@@ -64,32 +81,68 @@ def compress(
         model: a dense causal language model of a supported family.
         batches: calibration sequences (of training users only).
         config: what to do.
-        work_folder: where finished blocks are kept; a later call with the same model, batches and config goes
+        plan: ranks to use instead of those that `config` gives.
+        importance: of the projections' outputs (`compression.importance`); None takes all errors for equal.
+        work_folder: where finished blocks are kept; a later call with the same model, batches, config and plan goes
             on there and gives the same bits. None keeps nothing.
         progress: told after every group of projections.
 
     Raises:
         UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
+        CheckpointError: a weight is NaN or infinite.
         CalibrationError: no or bad calibration data, fewer tokens than the largest rank, activations that are
             not finite.
         KeepRatioError: the keep ratio cannot be met.
+        RankError: `plan` is for a model of other shapes.
 
     Source: OD-LLM (arXiv 2601.09306), all steps.
     """
+    with _evaluating(model):
+        return compress_blocks(
+            ModelBlocks(model),
+            batches,
+            config,
+            plan=plan,
+            importance=importance,
+            work_folder=work_folder,
+            progress=progress,
+        )
+
+
+def compress_blocks(
+    source: BlockSource,
+    batches: Sequence[CalibrationBatch],
+    config: CompressionConfig,
+    *,
+    plan: RankPlan | None = None,
+    importance: Importance | None = None,
+    work_folder: Path | None = None,
+    progress: Progress = silent,
+) -> CompressionReport:
+    """Compress the blocks that `source` opens, one after the other; as `compress`, wherever they come from.
+
+    Where several processes were started (`compression.processes`), each calls this with all the batches.
+
+    Raises:
+        CompressionError: as `compress`.
+    """
     started = time.monotonic()
-    plan = plan_for(model, config)
+    model = source.model
+    plan = plan_for(model, config) if plan is None else check_plan(plan, unit_shapes(model, shared=config.shared_inputs))
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
+    shared = share_of([batch for batch in batches if batch.tokens])
     before = count_parameters(model)
-    work = None if work_folder is None else WorkFolder(work_folder, fingerprint(model, batches, config))
+    work = _open_work(source, batches, config, plan, importance, work_folder)
     linears: list[LinearReport] = []
     resumed = 0
-    with torch.no_grad(), _evaluating(model):
-        run = _Run(model, config, plan, _start_streams(model, batches))
-        for block in range(len(model.model.layers) if plan.ranks else 0):
-            reports, was_there = _finish_block(run, block, work, progress)
-            linears += reports
-            resumed += was_there
+    if plan.ranks:
+        with torch.no_grad():
+            run = _Run(source, config, plan, _start_streams(source, shared), importance)
+            for block in range(run.blocks):
+                reports, was_there = _finish_block(run, block, work, progress)
+                linears += reports
+                resumed += was_there
     after = count_parameters(model)
     return CompressionReport(
         config=config,
@@ -112,16 +165,48 @@ def plan_for(model: Any, config: CompressionConfig) -> RankPlan:
         UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
         KeepRatioError: the keep ratio cannot be met.
     """
+    return plan_ranks(
+        unit_shapes(model, shared=config.shared_inputs),
+        config.keep_ratio,
+        multiple=config.rank_multiple,
+        floor=config.rank_floor,
+        dense=config.dense,
+    )
+
+
+def dense_shapes(model: Any) -> dict[str, Shape]:
+    """Return (m, n) of every projection of a dense model by full module name, in forward order.
+
+    Raises:
+        UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
+    """
     check_supported(model.config)
     already = factored_linears(model)
     if already:
         raise UnsupportedModelError(
             f"{len(already)} projections of this model are low-rank already. Compress the dense model it came from."
         )
-    shapes = {name: tuple(model.get_submodule(name).weight.shape) for name in projection_names(model)}
-    return plan_ranks(
-        shapes, config.keep_ratio, multiple=config.rank_multiple, floor=config.rank_floor, dense=config.dense
-    )
+    return {name: tuple(model.get_submodule(name).weight.shape) for name in projection_names(model)}
+
+
+def unit_shapes(model: Any, *, shared: bool) -> dict[str, Shape]:
+    """Return (m, n) of everything that gets a rank, by name, in forward order.
+
+    That is every projection of a dense model; if input factors are `shared`, the projections that read one input are
+    one matrix of all their rows, named as `ProjectionGroup.stack`.
+
+    Raises:
+        UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
+    """
+    shapes = dense_shapes(model)
+    if not shared:
+        return shapes
+    stacked: dict[str, Shape] = {}
+    for block in range(len(model.model.layers)):
+        for group in GROUPS:
+            name = f"model.layers.{block}.{group.stack}"
+            stacked[name] = (sum(shapes[member][0] for member in members(name)), shapes[members(name)[0]][1])
+    return stacked
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -149,8 +234,28 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def _start_streams(model: Any, batches: Sequence[CalibrationBatch]) -> Streams:
-    embedded = [embed(model, batch) for batch in batches if batch.tokens]
+def _open_work(
+    source: BlockSource,
+    batches: Sequence[CalibrationBatch],
+    config: CompressionConfig,
+    plan: RankPlan,
+    importance: Importance | None,
+    folder: Path | None,
+) -> WorkFolder | None:
+    """Check the weights and open the folder of finished blocks, in the process that keeps them."""
+    if not is_first_process():
+        return None
+    weights = hash_weights(source.weights())
+    if folder is None:
+        return None
+    if importance is not None:
+        weights += hash_weights(importance.matrices.items())
+    return WorkFolder(folder, fingerprint(source.model, weights, batches, config, plan.ranks))
+
+
+def _start_streams(source: BlockSource, batches: Sequence[CalibrationBatch]) -> Streams:
+    with source.open_embedding() as model:
+        embedded = [embed(model, batch) for batch in batches]
     hidden = [states for states, _ in embedded]
     return Streams([inputs for _, inputs in embedded], list(hidden), list(hidden))
 
@@ -159,94 +264,157 @@ def _finish_block(
     run: _Run, block: int, work: WorkFolder | None, progress: Progress
 ) -> tuple[list[LinearReport], bool]:
     """Compress a block, or take it over from an earlier run; move the streams behind it."""
-    blocks = len(run.model.model.layers)
-    dense_block = copy.deepcopy(run.model.model.layers[block])
-    found = None if work is None else work.load(block)
-    if found is None:
+    found = from_first_process(None if work is None else work.load(block))
+    with run.source.open_block(block) as shifted:
+        dense = sharing_copy(shifted)
+        if found is not None:
+            tensors, reports = found
+            _put_back(run, block, tensors)
+            _move_on(run, dense, shifted)
+            progress(block + 1, run.blocks, f"block {block + 1} of {run.blocks}, done before")
+            return reports, True
         reports = []
-        for number, group in enumerate(GROUPS):
-            reports += _compress_group(run, block, dense_block, group)
-            progress(block + (number + 1) / len(GROUPS), blocks, f"block {block + 1} of {blocks}")
+        for number, half in enumerate(HALVES):
+            reports += _compress_half(run, block, half, dense, shifted)
+            progress(block + (number + 1) / len(HALVES), run.blocks, f"block {block + 1} of {run.blocks}")
         if work is not None:
-            work.save(block, _factors_of(run.model, block), reports)
+            work.save(block, _factors_of(run.source, block), reports)
+    return reports, False
+
+
+def _move_on(run: _Run, dense: nn.Module, shifted: nn.Module) -> None:
+    for half in HALVES:
+        run.streams.advance_dense(dense, half)
+        run.streams.advance_shifted(shifted, half)
+
+
+def _compress_half(
+    run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module
+) -> list[LinearReport]:
+    """Compress the projections of half a block, the last one behind the others; move the streams behind it."""
+    block_name, config, streams = f"model.layers.{block}", run.config, run.streams
+    reports = []
+    if names := _planned(run, block_name, half.reads):
+        # Not kept in a name: the largest matrices of the run are gone before the next ones are made.
+        reports += _compress_group(run, names, input_moments(streams, dense, shifted, half, block_name=block_name))
+    if names := _planned(run, block_name, half.writes):
+        moments = output_moments(
+            streams,
+            dense,
+            shifted,
+            half,
+            block_name=block_name,
+            dense=config.alignment != "free",
+            residual=config.residual_targets,
+            root=run.root(names[0]),
+        )
+        reports += _compress_group(run, names, moments)
     else:
-        tensors, reports = found
-        _put_back(run.model, tensors)
-        progress(block + 1, blocks, f"block {block + 1} of {blocks}, done before")
-    if block + 1 < blocks:
-        run.streams.advance(dense_block, run.model.model.layers[block])
-    return reports, found is not None
+        streams.advance_dense(dense, half)
+    if block + 1 < run.blocks or half is not HALVES[-1]:
+        streams.advance_shifted(shifted, half)
+    return reports
 
 
-def _compress_group(run: _Run, block: int, dense_block: nn.Module, group: ProjectionGroup) -> list[LinearReport]:
-    """Replace the projections of one group, which share their inputs and so their statistics."""
-    block_name = f"model.layers.{block}"
-    names = {projection: f"{block_name}.{projection}" for projection in group.projections}
-    if not any(name in run.plan.ranks for name in names.values()):
-        return []
-    moments = collect_moments(
-        run.streams,
-        dense_block,
-        run.model.model.layers[block],
-        group,
-        block_name=block_name,
-        dense=run.config.alignment != "free",
-        residual=run.config.residual_targets,
-    )
-    whitening = _whitening_of(moments, run.config)
-    return [
-        _compress_linear(run, name, projection, moments, whitening)
-        for projection, name in names.items()
-        if name in run.plan.ranks
-    ]
+def _planned(run: _Run, block_name: str, group: ProjectionGroup) -> list[str]:
+    """Return what of a group has a rank: projections, or their stack."""
+    names = [f"{block_name}.{projection}" for projection in (*group.projections, group.stack)]
+    return [name for name in dict.fromkeys(names) if name in run.plan.ranks]
+
+
+def _compress_group(run: _Run, names: Sequence[str], moments: Moments) -> list[LinearReport]:
+    """Replace projections which share their inputs and so their statistics; the first process does the algebra."""
+    made = None
+    if is_first_process():
+        whitening = _whitening_of(moments, run.config)
+        made = [_compress_linear(run, name, moments, whitening) for name in names]
+    made = from_first_process(made)
+    assert made is not None
+    for name, (layers, _) in zip(names, made, strict=True):
+        _put(run.source, members(name), layers)
+    return [report for _, report in made]
+
+
+def _put(source: BlockSource, names: Sequence[str], layers: Sequence[LowRankLinear]) -> None:
+    """Replace projections by layers that read through the first one's input factor."""
+    for name, layer in zip(names, layers, strict=True):
+        replace_linear(source.model, name, layer.to(source.device))
+        if layer is not layers[0]:
+            layer.share_input(layers[0])
 
 
 def _whitening_of(moments: Moments, config: CompressionConfig) -> Whitening:
     """The paper whitens the dense inputs; the free solution needs the inputs it will really meet."""
-    covariance = moments.shifted if moments.dense is None else moments.dense
+    covariance = moments.shifted if config.alignment == "free" or moments.dense is None else moments.dense
     if not config.normalize:
         return no_whitening(covariance)
     # Few tokens per unknown make the solution fit noise (measured: without this, 400 tokens for 352 inputs were
     # worse than plain SVD; with it they beat it). It fades away as the calibration grows.
-    return whiten(covariance, config.shrinkage + config.scarcity * len(covariance) / moments.tokens)
+    return whiten(covariance, config.shrinkage + config.scarcity * len(covariance) / moments.tokens, config.route)
 
 
-def _compress_linear(run: _Run, name: str, projection: str, moments: Moments, whitening: Whitening) -> LinearReport:
-    dense = run.model.get_submodule(name)
-    weight = dense.weight.double()
+def _compress_linear(
+    run: _Run, name: str, moments: Moments, whitening: Whitening
+) -> tuple[list[LowRankLinear], LinearReport]:
+    """Return the layers of a projection, or of all projections of a stack, and how they came out."""
+    dense = [run.source.model.get_submodule(member) for member in members(name)]
+    weight = torch.cat([linear.weight for linear in dense]).double()  # [m, n]
+    root = run.root(name)
+    weighed = weight if root is None else root.weigh(weight.mT).mT  # Rᵀ W
     aligned = align(
-        weight,
-        make_target(weight, moments, projection, run.config.alpha),
+        weighed,
+        make_target(weighed, moments, run.config.alpha),
         whitening,
         run.plan.ranks[name],
         alignment=run.config.alignment,
         tokens=moments.tokens,
+        sweeps=run.config.sweeps,
     )
+    factors = aligned.factors
+    output_factor, input_factor = factors.output_factor, factors.input_factor
+    if root is not None:
+        output_factor, input_factor = balance(root.unweigh(output_factor.mT).mT, input_factor)  # R⁻ᵀ A
+    # Rounded as they will be stored: what comes behind shall see, and repair, what the model will compute.
+    stored = run.source.stored_dtype(members(name)[0])
     output_factor, input_factor = (
-        factor.to(dense.weight.dtype).contiguous()
-        for factor in (aligned.factors.output_factor, aligned.factors.input_factor)
+        factor.to(stored).to(dense[0].weight.dtype).contiguous()
+        for factor in (output_factor, input_factor)
     )
-    bias = None if dense.bias is None else dense.bias.detach().clone()
-    replace_linear(run.model, name, LowRankLinear.from_factors(output_factor, input_factor, bias))
-    return report_linear(name, (weight.shape[0], weight.shape[1]), aligned)
+    layers = [
+        LowRankLinear.from_factors(
+            rows.contiguous(), input_factor, None if linear.bias is None else linear.bias.detach().clone()
+        )
+        for linear, rows in zip(dense, output_factor.split([linear.out_features for linear in dense]), strict=True)
+    ]
+    return layers, report_linear(name, (weight.shape[0], weight.shape[1]), aligned)
 
 
-def _factors_of(model: nn.Module, block: int) -> dict[str, torch.Tensor]:
+def _factors_of(source: BlockSource, block: int) -> dict[str, torch.Tensor]:
+    """Return the factors of a block as they are stored, shared ones once."""
     prefix = f"model.layers.{block}."
+    shared = shared_inputs(source.model)
     return {
-        f"{name}.{part}": tensor
-        for name, layer in factored_linears(model).items()
+        f"{name}.{part}": tensor.to(source.stored_dtype(name))
+        for name, layer in factored_linears(source.model).items()
         if name.startswith(prefix)
         for part, tensor in layer.state_dict().items()
+        if not (part == INPUT_FACTOR and name in shared)
     }
 
 
-def _put_back(model: Any, tensors: dict[str, torch.Tensor]) -> None:
+def _put_back(run: _Run, block: int, tensors: dict[str, torch.Tensor]) -> None:
     """Replace the projections whose factors an earlier run has written."""
-    suffix = ".input_factor.weight"
-    for key in [key for key in tensors if key.endswith(suffix)]:
-        name = key.removesuffix(suffix)
-        layer = LowRankLinear.from_factors(
-            tensors[f"{name}.output_factor.weight"], tensors[key], tensors.get(f"{name}.output_factor.bias")
-        )
-        replace_linear(model, name, layer.to(model.model.embed_tokens.weight.device))
+    source = run.source
+    for unit in run.plan.ranks:
+        if not unit.startswith(f"model.layers.{block}."):
+            continue
+        names = members(unit)
+        layers = [
+            LowRankLinear.from_factors(
+                tensors[f"{name}.output_factor.weight"],
+                tensors[f"{names[0]}.{INPUT_FACTOR}"],
+                tensors.get(f"{name}.output_factor.bias"),
+            ).to(source.model.get_submodule(name).weight.dtype)
+            for name in names
+        ]
+        _put(source, names, layers)

@@ -40,6 +40,8 @@ class LinearReport(msgspec.Struct, frozen=True, kw_only=True):
         condition: largest ÷ smallest eigenvalue of what was factored.
         effective_rank: directions that carry the inputs.
         singular_values: summary of the spectrum.
+        dropped_energy: Σ_{j>r} σ_j². If the outputs were weighed by their importance, half of it estimates the nats of
+            divergence a token that this projection costs.
         events: fallbacks taken, in words.
     """
 
@@ -53,6 +55,7 @@ class LinearReport(msgspec.Struct, frozen=True, kw_only=True):
     condition: float
     effective_rank: float
     singular_values: SingularValues
+    dropped_energy: float
     events: tuple[str, ...] = ()
 
 
@@ -115,5 +118,6 @@ def report_linear(name: str, shape: tuple[int, int], aligned: Aligned) -> Linear
             kept_energy=1 - factors.dropped_energy / total,
             rank_99=min(enough, len(energies)),
         ),
+        dropped_energy=factors.dropped_energy,
         events=whitening.events + aligned.events,
     )

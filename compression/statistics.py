@@ -1,62 +1,70 @@
 """Second moments of what a group of projections reads: sums over batches in float64, padding left out.
 
 Two streams run side by side: X behind the dense blocks, X′ behind the already compressed ones (and, inside
-the block, behind its already compressed projections). One group's moments are in memory at a time.
+the block, behind its already compressed projections). One group's moments are in memory at a time, and no forward
+pass is repeated but that of the shifted stream behind the half of a block that has just been compressed.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from compression.blocks import BlockInputs, Captured, capture, run_block
+from compression.blocks import BlockInputs, Half, half_output, half_output_and_inputs, last_inputs, normalized
 from compression.errors import CalibrationError
-from compression.lowrank import ProjectionGroup
+from compression.processes import sum_over_processes
+from compression.whitening import Whitening
 
+_ROWS = 2048
+"""Tokens converted to float64 at once."""
 
-@dataclass(frozen=True)
-class Energies:
-    """Mean over tokens of products of a projection's dense target P and its shifted output Q = W X′.
-
-    P is W X, plus the drift H − H′ of the residual stream where that is repaired too.
-    """
-
-    dense: float
-    mixed: float
-    shifted: float
-
-    def blended(self, alpha: float) -> float:
-        """Mean ‖α·P + (1−α)·Q‖² a token."""
-        return alpha**2 * self.dense + 2 * alpha * (1 - alpha) * self.mixed + (1 - alpha) ** 2 * self.shifted
+_COLUMNS = 256
+"""Columns of a symmetric product computed at once: what lies below the diagonal is left out, and copied at the end."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Means over tokens, float64; x is a token's dense input, x′ its shifted one.
+    """Means over tokens, float64; x is a token's dense input, x′ its shifted one, p the output that is aimed at.
+
+    p is W x of the dense model, and the drift h − h′ of the residual stream on top where that is repaired. Where
+    several projections read the same input it follows from the cross moment of the inputs; where one does, its own
+    moment is smaller.
 
     Attributes:
         tokens: how many were counted.
         shifted: E[x′ x′ᵀ] `[n, n]`.
-        cross: E[x x′ᵀ] `[n, n]`.
-        dense: E[x xᵀ] `[n, n]`, None where nothing asks for it.
-        drift: E[(h − h′) x′ᵀ] `[hidden, n]`, h the residual stream; None where it is not repaired.
-        energies: by projection.
+        dense: E[x xᵀ] `[n, n]`; None where nothing asks for it.
+        cross: E[x x′ᵀ] `[n, n]`; None where `output_cross` is there.
+        output_cross: E[p x′ᵀ] `[m, n]`; None where `cross` is there.
+        output_energy: E‖p‖²; only beside `output_cross`.
     """
 
     tokens: int
     shifted: torch.Tensor
-    cross: torch.Tensor
-    dense: torch.Tensor | None
-    drift: torch.Tensor | None
-    energies: dict[str, Energies]
+    dense: torch.Tensor | None = None
+    cross: torch.Tensor | None = None
+    output_cross: torch.Tensor | None = None
+    output_energy: float = 0.0
+
+    def aim(self, weight: torch.Tensor) -> tuple[torch.Tensor, float]:
+        """Return E[p x′ᵀ] `[m, n]` and E‖p‖² of a projection of dense weight W `[m, n]` float64.
+
+        For weighed outputs Rᵀp, W is Rᵀ times the dense weight; where `output_cross` is there it is weighed already.
+        """
+        if self.output_cross is not None:
+            return self.output_cross, self.output_energy
+        assert self.cross is not None
+        assert self.dense is not None
+        return weight @ self.cross, float(((weight @ self.dense) * weight).sum())
 
 
 @dataclass
 class Streams:
-    """Hidden states of all calibration batches in front of the current block.
+    """Hidden states of all calibration batches in front of the current half of a block.
 
     Attributes:
         inputs: mask and positions of each batch.
@@ -68,118 +76,174 @@ class Streams:
     dense: list[torch.Tensor]
     shifted: list[torch.Tensor]
 
-    def advance(self, dense_block: nn.Module, shifted_block: nn.Module) -> None:
-        """Move both streams behind a block, in place, batch by batch."""
-        for i, inputs in enumerate(self.inputs):
-            self.dense[i] = run_block(dense_block, self.dense[i], inputs)
-            self.shifted[i] = run_block(shifted_block, self.shifted[i], inputs)
+    def advance_dense(self, block: nn.Module, half: Half) -> None:
+        """Move the dense stream behind a half, batch by batch."""
+        _advance(self.dense, self.inputs, block, half)
+
+    def advance_shifted(self, block: nn.Module, half: Half) -> None:
+        """Move the shifted stream behind a half, batch by batch."""
+        _advance(self.shifted, self.inputs, block, half)
 
 
-class _Sums:
-    """Running float64 sums of one group."""
-
-    def __init__(self, group: ProjectionGroup) -> None:
-        self.tokens = 0
-        self.matrices: dict[str, torch.Tensor] = {}
-        self.energies = {name: [0.0, 0.0, 0.0] for name in group.projections}
-
-    def add(self, name: str, left: torch.Tensor, right: torch.Tensor) -> None:
-        product = left.mT @ right
-        if name in self.matrices:
-            self.matrices[name] += product
-        else:
-            self.matrices[name] = product
-
-    def add_energies(self, name: str, target: torch.Tensor, output: torch.Tensor) -> None:
-        sums = self.energies[name]
-        target, output = target.double().flatten(), output.double().flatten()
-        for i, (left, right) in enumerate(((target, target), (target, output), (output, output))):
-            sums[i] += float(torch.dot(left, right))
-
-    def finite(self) -> bool:
-        """Whether everything so far was: a NaN or infinite input or output shows in the energies."""
-        return all(math.isfinite(value) for sums in self.energies.values() for value in sums)
-
-    def means(self) -> Moments:
-        matrices = {name: matrix / self.tokens for name, matrix in self.matrices.items()}
-        energies = {name: Energies(*(value / self.tokens for value in sums)) for name, sums in self.energies.items()}
-        return Moments(
-            self.tokens,
-            matrices["shifted"],
-            matrices["cross"],
-            matrices.get("dense"),
-            matrices.get("drift"),
-            energies,
-        )
+def _advance(states: list[torch.Tensor], inputs: list[BlockInputs], block: nn.Module, half: Half) -> None:
+    for i, others in enumerate(inputs):
+        states[i] = states[i] + half_output(block, half, states[i], others)
 
 
-def collect_moments(
-    streams: Streams,
-    dense_block: nn.Module,
-    shifted_block: nn.Module,
-    group: ProjectionGroup,
-    *,
-    block_name: str,
-    dense: bool,
-    residual: bool,
+class _Sum:
+    """A running float64 sum of products over tokens, `[rows, columns]`; symmetric, of one factor, without `columns`."""
+
+    def __init__(self, rows: int, columns: int | None, device: torch.device) -> None:
+        self.symmetric = columns is None
+        self.total = torch.zeros(rows, columns or rows, dtype=torch.float64, device=device)
+
+    def add(self, left: torch.Tensor, right: torch.Tensor | None = None) -> None:
+        """Add leftᵀ·right for rows of tokens, `[tokens, m]` and `[tokens, n]`."""
+        if right is not None:
+            self.total.addmm_(left.mT, right)
+            return
+        for start in range(0, left.shape[1], _COLUMNS):
+            part = slice(start, start + _COLUMNS)
+            self.total[part, start:].addmm_(left[:, part].mT, left[:, start:])
+
+    def mean(self, tokens: int) -> torch.Tensor:
+        """Return the mean; the sum itself is used up."""
+        mean = self.total.div_(tokens)
+        if self.symmetric:
+            for start in range(0, len(mean), _COLUMNS):
+                stop = min(start + _COLUMNS, len(mean))
+                corner = mean[start:stop, start:stop]
+                corner.copy_(corner.triu() + corner.triu(1).mT)
+                mean[stop:, start:stop] = mean[start:stop, stop:].mT
+        return mean
+
+
+def input_moments(
+    streams: Streams, dense_block: nn.Module, shifted_block: nn.Module, half: Half, *, block_name: str
 ) -> Moments:
-    """Return the moments of one group of projections over all calibration batches.
+    """Return the moments of the projections that read a half's normalised stream, over all calibration batches.
 
     Args:
-        streams: hidden states in front of the block.
+        streams: hidden states in front of the half.
         dense_block: the block as it was.
-        shifted_block: the block with its already compressed projections; the group's own are still dense.
-        group: which projections.
+        shifted_block: the block with its already compressed projections.
+        half: which half.
         block_name: full name of the block, for messages.
-        dense: whether E[x xᵀ] is wanted.
-        residual: whether the target repairs the residual stream, where the group's output reaches it.
 
     Raises:
         CalibrationError: an activation is NaN or infinite; the message names the layer.
 
     Source: OD-LLM step 1; the shifted inputs of its progressive alignment.
     """
-    sums = _Sums(group)
+    hidden, device = streams.dense[0].shape[-1], streams.dense[0].device
+    sums = {name: _Sum(hidden, None, device) for name in ("dense", "shifted")} | {"cross": _Sum(hidden, hidden, device)}
+    tokens = 0
     for number, inputs in enumerate(streams.inputs):
-        original = capture(dense_block, group, streams.dense[number], inputs, residual=residual)
-        current = capture(shifted_block, group, streams.shifted[number], inputs, residual=residual)
-        _add(sums, original, current, dense=dense)
-        if not sums.finite():
-            for captured, stream in ((original, "dense"), (current, "compressed")):
-                _name_what_is_not_finite(captured, group, f"{stream} model, batch {number}", block_name)
-    return sums.means()
+        x = normalized(dense_block, half, streams.dense[number])[inputs.keep]  # [tokens, n]
+        shifted = normalized(shifted_block, half, streams.shifted[number])[inputs.keep]
+        tokens += len(x)
+        for start in range(0, len(x), _ROWS):
+            left, right = (rows[start : start + _ROWS].double() for rows in (x, shifted))
+            sums["dense"].add(left)
+            sums["shifted"].add(right)
+            sums["cross"].add(left, right)
+        if not _finite(sums):
+            where = f"at {block_name}.{half.reads.projections[0]}"
+            _name_what_is_not_finite({f"dense inputs {where}": x, f"compressed inputs {where}": shifted}, number)
+    count, _ = _sum_over_processes(sums, tokens)
+    means = {name: part.mean(count) for name, part in sums.items()}
+    return Moments(count, means["shifted"], means["dense"], cross=means["cross"])
 
 
-def _add(sums: _Sums, original: Captured, current: Captured, *, dense: bool) -> None:
-    x, shifted = original.inputs.double(), current.inputs.double()  # [tokens, n] each
-    sums.tokens += len(shifted)
-    sums.add("shifted", shifted, shifted)
-    sums.add("cross", x, shifted)
+def output_moments(
+    streams: Streams,
+    dense_block: nn.Module,
+    shifted_block: nn.Module,
+    half: Half,
+    *,
+    block_name: str,
+    dense: bool,
+    residual: bool,
+    root: Whitening | None = None,
+) -> Moments:
+    """Return the moments of a half's last projection, and move the dense stream behind the half on the way.
+
+    Args:
+        streams: hidden states in front of the half.
+        dense_block: the block as it was.
+        shifted_block: the block with its already compressed projections; the last one is still dense.
+        half: which half.
+        block_name: full name of the block, for messages.
+        dense: whether E[x xᵀ] is wanted.
+        residual: whether the target repairs the drift of the residual stream.
+        root: R of the output's importance: the moments are those of Rᵀp.
+
+    Raises:
+        CalibrationError: an activation is NaN or infinite; the message names the layer.
+    """
+    projection = half.writes.projections[0]
+    linear: Any = dense_block.get_submodule(projection)
+    (rows, columns), device = linear.weight.shape, streams.dense[0].device
+    sums = {"shifted": _Sum(columns, None, device), "output_cross": _Sum(rows, columns, device)}
     if dense:
-        sums.add("dense", x, x)
-    drift: torch.Tensor | None = None
-    if original.residual is not None and current.residual is not None:
-        drift = original.residual.double() - current.residual.double()  # [tokens, hidden]
-        sums.add("drift", drift, shifted)
-    for name, output in original.outputs.items():
-        target = output if drift is None else output + drift
-        sums.add_energies(name, target, current.outputs[name])
-
-
-def _name_what_is_not_finite(captured: Captured, group: ProjectionGroup, where: str, block_name: str) -> None:
-    if not bool(torch.isfinite(captured.inputs).all()):
-        raise CalibrationError(
-            f"NaN or infinite inputs at {block_name}.{group.projections[0]} ({where}). "
-            "Check the weights in front of it, or load the model in float32."
-        )
-    if captured.residual is not None and not bool(torch.isfinite(captured.residual).all()):
-        raise CalibrationError(
-            f"NaN or infinite residual stream at {block_name}.{group.residual} ({where}). "
-            "Check the weights in front of it, or load the model in float32."
-        )
-    for name, output in captured.outputs.items():
-        if not bool(torch.isfinite(output).all()):
-            raise CalibrationError(
-                f"NaN or infinite outputs of {block_name}.{name} ({where}). "
-                "Check its weights, or load the model in float32."
+        sums["dense"] = _Sum(columns, None, device)
+    tokens, energy = 0, 0.0
+    for number, inputs in enumerate(streams.inputs):
+        before = streams.dense[number]
+        output, x = half_output_and_inputs(dense_block, half, before, inputs)
+        shifted = last_inputs(shifted_block, half, streams.shifted[number], inputs)
+        x, shifted = x[inputs.keep], shifted[inputs.keep]  # [tokens, n]
+        aim = output if linear.bias is None else output - linear.bias
+        if residual:
+            aim = aim + (before - streams.shifted[number])
+        aim = aim[inputs.keep]  # [tokens, m]
+        streams.dense[number] = before + output
+        tokens += len(x)
+        for start in range(0, len(x), _ROWS):
+            part = slice(start, start + _ROWS)
+            right, target = shifted[part].double(), aim[part].double()
+            if root is not None:
+                target = root.weigh(target)  # pᵀR
+            sums["shifted"].add(right)
+            sums["output_cross"].add(target, right)
+            energy += float(target.square().sum())
+            if dense:
+                sums["dense"].add(x[part].double())
+        if not _finite(sums, energy):
+            where = f"{block_name}.{projection}"
+            _name_what_is_not_finite(
+                {f"dense inputs at {where}": x, f"compressed inputs at {where}": shifted, f"outputs of {where}": aim},
+                number,
             )
+    count, total = _sum_over_processes(sums, tokens, energy)
+    means = {name: part.mean(count) for name, part in sums.items()}
+    return Moments(
+        count,
+        means["shifted"],
+        means.get("dense"),
+        output_cross=means["output_cross"],
+        output_energy=total / count,
+    )
+
+
+def _sum_over_processes(sums: dict[str, _Sum], tokens: int, energy: float = 0.0) -> tuple[int, float]:
+    """Add up what all processes have counted; return tokens and energy of all."""
+    for part in sums.values():
+        sum_over_processes(part.total)
+    scalars = torch.tensor([tokens, energy], dtype=torch.float64, device=sums["shifted"].total.device)
+    sum_over_processes(scalars)
+    return int(scalars[0]), float(scalars[1])
+
+
+def _finite(sums: dict[str, _Sum], energy: float = 0.0) -> bool:
+    """Whether everything so far was: what is not shows in a sum of squares."""
+    squares = [part.total.diagonal() for part in sums.values() if part.symmetric]
+    return math.isfinite(energy) and all(bool(torch.isfinite(values).all()) for values in squares)
+
+
+def _name_what_is_not_finite(rows: dict[str, torch.Tensor], batch: int) -> None:
+    bad = [name for name, values in rows.items() if not bool(torch.isfinite(values).all())]
+    raise CalibrationError(
+        f"NaN or infinite activations in calibration batch {batch}: {bad[0] if bad else 'their squares overflow'}. "
+        "Check the weights there and in front of it, or compute in float32."
+    )

@@ -15,7 +15,7 @@ import torch
 
 from compression.errors import CalibrationError
 
-Route = Literal["cholesky", "eigen", "identity"]
+Route = Literal["cholesky", "eigen", "gram", "identity"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class WhiteningReport:
     """What was done to a covariance.
 
     Attributes:
-        route: `cholesky`, `eigen` (the fallback) or `identity` (no normalisation asked for, or none
-            possible).
+        route: `cholesky`, `eigen` (asked for, or the fallback), `gram` (C itself, nothing factored) or `identity`
+            (no normalisation asked for, or none possible).
         shrinkage: what was added to the diagonal, relative to the mean eigenvalue.
         condition: largest ÷ smallest eigenvalue of what was factored.
         effective_rank: exp of the entropy of C's eigenvalues: how many directions carry the inputs.
@@ -43,7 +43,7 @@ class Whitening:
     """S `[n, n]` float64 with C ≈ S Sᵀ: S⁻¹ x has the identity as its second moment.
 
     Attributes:
-        matrix: the lower triangle L (cholesky), or Q·diag(scale) (eigen); unused for identity.
+        matrix: the lower triangle L (cholesky), or Q·diag(scale) (eigen); C itself (gram); none for identity.
         basis: Q `[n, n]` of the eigen route.
         scale: square roots of the eigenvalues `[n]` of the eigen route.
         report: what was done.
@@ -83,8 +83,14 @@ def no_whitening(covariance: torch.Tensor, *, event: str | None = None) -> White
     return Whitening(None, report)
 
 
-def whiten(covariance: torch.Tensor, shrinkage: float) -> Whitening:
+def whiten(covariance: torch.Tensor, shrinkage: float, route: Route = "cholesky") -> Whitening:
     """Return S with C + shrinkage · tr(C)/n · I = S Sᵀ for a covariance C `[n, n]` float64.
+
+    Args:
+        covariance: C.
+        shrinkage: relative to the mean eigenvalue.
+        route: `cholesky` falls back to `eigen` where the pivots are noise; `gram` factors nothing, so that it takes
+            any C as it is, and serves `factorize` alone: no inverse comes of it.
 
     Raises:
         CalibrationError: C holds a NaN or an infinite value.
@@ -101,23 +107,34 @@ def whiten(covariance: torch.Tensor, shrinkage: float) -> Whitening:
         return no_whitening(covariance, event="all inputs are zero: nothing to normalise, plain SVD instead")
     shrunk = (covariance + covariance.mT) / 2
     shrunk.diagonal().add_(shrinkage * mean)
+    if route == "eigen":
+        return _eigen_route(shrunk, shrinkage)
     eigenvalues = torch.linalg.eigvalsh(shrunk)
     effective_rank = _effective_rank((eigenvalues - shrinkage * mean).clamp_min(0))
+    report = WhiteningReport(route, shrinkage, _condition(eigenvalues), effective_rank)
+    if route == "gram":
+        return Whitening(shrunk, report)
     floor = _noise(size) * float(eigenvalues[-1])
     lower, failed = torch.linalg.cholesky_ex(shrunk)
     if not int(failed) and float(lower.diagonal().min()) ** 2 > floor and float(eigenvalues[0]) > floor:
-        report = WhiteningReport("cholesky", shrinkage, _condition(eigenvalues), effective_rank)
         return Whitening(lower, report)
-    return _eigen_route(shrunk, shrinkage, floor, effective_rank)
+    return _eigen_route(shrunk, shrinkage, fallback=True)
 
 
-def _eigen_route(shrunk: torch.Tensor, shrinkage: float, floor: float, effective_rank: float) -> Whitening:
+def _eigen_route(shrunk: torch.Tensor, shrinkage: float, *, fallback: bool = False) -> Whitening:
     """Factor C = Q Λ Qᵀ with its eigenvalues lifted to what rounding leaves meaningful."""
     eigenvalues, basis = torch.linalg.eigh(shrunk)
+    floor = _noise(len(eigenvalues)) * float(eigenvalues[-1])
+    added = shrinkage * float(shrunk.trace()) / len(eigenvalues) / (1 + shrinkage)
+    effective_rank = _effective_rank((eigenvalues - added).clamp_min(0))
     lifted = int((eigenvalues < floor).sum())
-    event = f"singular covariance: {lifted} of {len(eigenvalues)} eigenvalues lifted to {floor:.1e}, eigen route"
+    events: tuple[str, ...] = ()
+    if lifted or fallback:
+        events = (
+            f"singular covariance: {lifted} of {len(eigenvalues)} eigenvalues lifted to {floor:.1e}, eigen route",
+        )
     eigenvalues = eigenvalues.clamp_min(floor)
-    report = WhiteningReport("eigen", shrinkage, _condition(eigenvalues), effective_rank, (event,))
+    report = WhiteningReport("eigen", shrinkage, _condition(eigenvalues), effective_rank, events)
     scale = eigenvalues.sqrt()
     return Whitening(basis * scale, report, basis, scale)
 

@@ -7,7 +7,7 @@ factors depend on (JSON, written last: without it the block does not count).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,21 +18,47 @@ from torch import nn
 from compression.calibration import CalibrationBatch, hash_batches
 from compression.checkpoint import write_tensors
 from compression.config import CompressionConfig
+from compression.errors import CheckpointError
 from compression.report import LinearReport
 from odllm_artifact import read_json, sha256_file, write_json
 
 WORK_SCHEMA_VERSION = 1
 
 
-def fingerprint(model: nn.Module, batches: Sequence[CalibrationBatch], config: CompressionConfig) -> str:
-    """Return a SHA-256 over the configuration, the model's tensors and the calibration data."""
-    digest = hashlib.sha256(f"{WORK_SCHEMA_VERSION} {hash_batches(batches)}".encode())
+def fingerprint(
+    model: nn.Module,
+    weights: str,
+    batches: Sequence[CalibrationBatch],
+    config: CompressionConfig,
+    ranks: Mapping[str, int],
+) -> str:
+    """Return a SHA-256 over the configuration, the ranks, the model's shape and weights and the calibration data."""
+    digest = hashlib.sha256(f"{WORK_SCHEMA_VERSION} {weights} {hash_batches(batches)}".encode())
     digest.update(msgspec.json.encode(config))
+    digest.update(msgspec.json.encode(dict(ranks), order="sorted"))
     digest.update(model.config.to_json_string().encode())  # type: ignore[union-attr, operator]
-    for name, tensor in model.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    digest.update(f"computed in {model.dtype}".encode())
     return digest.hexdigest()
+
+
+def hash_weights(weights: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Return a SHA-256 over named tensors, of which one at a time is looked at.
+
+    Raises:
+        CheckpointError: one holds a NaN or an infinite value.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in weights:
+        if not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{name} holds NaN or infinite weights. Train, fetch or make the model again.")
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def block_files(folder: Path) -> list[Path]:
+    """Return the weight files of the finished blocks in a work folder."""
+    return sorted(record.with_suffix(".safetensors") for record in folder.glob("block-*.json"))
 
 
 class WorkFolder:

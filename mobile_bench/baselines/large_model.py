@@ -63,9 +63,9 @@ def large_shape(hidden: int, layers: int, heads: int, intermediate: int, words: 
 
 
 def write_large_model(shape: Shape, keep_ratio: float, folder: Path, *, dtype: torch.dtype, seed: int = 0) -> None:
-    """Write a random factored model, a shard a layer, embedding and head apart; `folder` must not exist yet.
+    """Write a random model, a shard a layer, embedding and head apart; `folder` must not exist yet.
 
-    A·B has the variance of the random dense matrix it stands for.
+    Its projections are factored, dense at keep ratio 1; A·B has the variance of the random dense matrix it stands for.
     """
     torch.manual_seed(seed)
     with write_folder(folder) as staging:
@@ -79,7 +79,8 @@ def write_large_model(shape: Shape, keep_ratio: float, folder: Path, *, dtype: t
         head = torch.randn(width) * shape.weight_std
         shards.add({"model.norm.weight": torch.ones(shape.hidden), "lm_head.weight": head})
         shards.write_index()
-        write_json(staging / RANKS_FILE, {"schema_version": RANKS_SCHEMA_VERSION, "ranks": ranks})
+        if ranks:
+            write_json(staging / RANKS_FILE, {"schema_version": RANKS_SCHEMA_VERSION, "ranks": ranks})
         text = PromptText(prefix="", separator="", suffix="")
         method = {"method": "none: random weights"}
         write_card(RecommenderCard(make_prompt(shape), text, {"name": f"random-{shape.name}"}, method), staging)
@@ -93,6 +94,9 @@ def _layer(
     tensors = {f"{prefix}.{norm}.weight": torch.ones(shape.hidden) for norm in norms}
     for projection, (rows, columns) in decoder.projections.items():
         name = f"{prefix}.{projection}"
+        if keep_ratio == 1:
+            tensors[f"{name}.weight"] = torch.randn(rows, columns) * shape.weight_std
+            continue
         ranks[name] = rank = uniform_rank((rows, columns), keep_ratio)
         std = (shape.weight_std**2 / rank) ** 0.25
         tensors[f"{name}.input_factor.weight"] = torch.randn(rank, columns) * std
@@ -212,7 +216,7 @@ def build(
     keep_ratio: float = 0.5,
     dtype: Annotated[str, typer.Option(help=f"One of {', '.join(DTYPES)}.")] = "bfloat16",
 ) -> None:
-    """Write a random factored model and a dataset."""
+    """Write a random model, factored unless the keep ratio is 1, and a dataset."""
     shape = large_shape(hidden, layers, heads, intermediate, words)
     write_large_model(shape, keep_ratio, out / "model", dtype=DTYPES[dtype])
     save_dataset(make_dataset(shape, 16), out / "dataset")

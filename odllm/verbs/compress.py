@@ -18,7 +18,9 @@ def compress(
     keep_ratio: Annotated[float, typer.Option(help="Kept fraction of the factored matrices; 0.5 halves them.")] = 0.5,
     sequences: Annotated[int, typer.Option(help="Calibration sequences.", min=1)] = 1024,
     recover: Annotated[float, typer.Option(help="Seconds of distillation afterwards; 0 for none.", min=0)] = 0.0,
-    preset: Annotated[str, typer.Option(help="Recipe: default, paper, svd-llm, …: docs/compression.md lists them.")] = "default",
+    preset: Annotated[
+        str, typer.Option(help="Recipe: default, paper, svd-llm, …: docs/compression.md lists them.")
+    ] = "default",
     seed: Seed = 0,
     threads: Threads = 1,
     overwrite: Overwrite = False,

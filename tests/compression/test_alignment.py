@@ -41,7 +41,7 @@ class Problem:
         dense = self.dense @ self.weight.mT + self.drift
         return alpha * dense + (1 - alpha) * self.shifted @ self.weight.mT
 
-    def solve(self, alignment, alpha, rank=RANK, shrinkage=0.0):
+    def solve(self, alignment, alpha, rank=RANK, shrinkage=0.0, **options):
         covariance = self.moments.shifted if alignment == "free" else self.moments.dense
         return align(
             self.weight,
@@ -50,6 +50,7 @@ class Problem:
             rank,
             alignment=alignment,
             tokens=self.moments.tokens,
+            **options,
         )
 
     def measured(self, aligned, alpha):
@@ -58,7 +59,7 @@ class Problem:
         return float(missed.square().sum() / target.square().sum())
 
 
-@pytest.mark.parametrize("alignment", ["none", "update", "free"])
+@pytest.mark.parametrize("alignment", ["none", "update", "alternating", "free"])
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("drift", [0.0, 0.4])
 def test_reported_losses_are_the_measured_ones(alignment, alpha, drift):
@@ -74,6 +75,14 @@ def test_free_beats_update_beats_whitening_on_shifted_inputs(alpha, drift):
     free, update, none = (problem.solve(alignment, alpha).loss_after for alignment in ("free", "update", "none"))
     assert free <= update <= none
     assert free < 0.95 * none
+
+
+def test_every_turn_of_alternating_gains_and_the_end_is_the_free_solution():
+    problem = Problem(drift=0.4)
+    update, free = problem.solve("update", 0.5), problem.solve("free", 0.5)
+    losses = [problem.solve("alternating", 0.5, sweeps=sweeps).loss_after for sweeps in (1, 4, 200)]
+    assert update.loss_after > losses[0] > losses[1] > losses[2]
+    assert losses[2] == pytest.approx(free.loss_after, rel=1e-6)
 
 
 def test_free_is_the_best_rank_r_solution_of_a_numpy_oracle():
@@ -123,7 +132,9 @@ def test_the_factors_are_balanced_after_an_update():
     torch.testing.assert_close(factors.output_factor.norm(dim=0), factors.input_factor.norm(dim=1))
 
 
-@pytest.mark.parametrize(("alignment", "tokens", "needed"), [("free", 10, COLUMNS), ("update", 4, RANK)])
+@pytest.mark.parametrize(
+    ("alignment", "tokens", "needed"), [("free", 10, COLUMNS), ("alternating", 10, COLUMNS), ("update", 4, RANK)]
+)
 def test_too_few_tokens_leave_the_alignment_out_and_say_so(alignment, tokens, needed):
     aligned = Problem(tokens=tokens).solve(alignment, 1.0, shrinkage=1e-2)
     assert aligned.events == (

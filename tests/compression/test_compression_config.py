@@ -26,7 +26,10 @@ def test_a_keep_ratio_outside_its_range_is_refused_at_once(keep_ratio):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"alignment": "best"}, "alignment is 'best'; expected 'free', 'update' or 'none'"),
+        ({"alignment": "best"}, "alignment is 'best'; expected one of none, update, alternating, free"),
+        ({"route": "svd"}, "route is 'svd'; expected cholesky, eigen or gram"),
+        ({"sweeps": 0}, "sweeps is 0; expected at least 1"),
+        ({"route": "gram"}, "alignment 'free' needs the inverse of a covariance"),
         ({"alpha": 1.5}, r"alpha is 1\.5; expected 0 to 1"),
         ({"shrinkage": -1}, "shrinkage is -1; expected 0 to 1"),
         ({"scarcity": 2}, "scarcity is 2; expected 0 to 1"),

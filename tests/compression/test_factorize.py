@@ -5,8 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compression.errors import RankError
-from compression.factorize import balance, factorize
+from compression.factorize import balance, factorize, factorize_weight
 from compression.whitening import no_whitening, whiten
+
+ROUTES = ("cholesky", "eigen", "gram")
 
 
 def problem(rows, columns, tokens=200, seed=0):
@@ -28,6 +30,35 @@ def test_measured_loss_is_the_dropped_singular_values(rows, columns):
     dropped = (np.linalg.svd(W @ X, compute_uv=False)[5:] ** 2).sum()
     assert measured == pytest.approx(dropped, rel=1e-6)
     assert factors.dropped_energy == pytest.approx(dropped, rel=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(12, 20), (20, 12)])
+def test_all_routes_lead_to_the_same_optimum(rows, columns):
+    weight, inputs = problem(rows, columns)
+    found = [factorize_weight(weight, whiten(inputs.mT @ inputs, 1e-6, route), 5) for route in ROUTES]
+    for other in found[1:]:
+        torch.testing.assert_close(other.product, found[0].product, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(other.singular_values[:5], found[0].singular_values[:5], rtol=1e-9, atol=0)
+        assert other.dropped_energy == pytest.approx(found[0].dropped_energy, rel=1e-9)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("case", ["singular", "nearly singular", "two tokens", "constant", "zero"])
+def test_every_route_is_optimal_on_hard_inputs(route, case):
+    weight, inputs = problem(12, 20)
+    inputs = {
+        "singular": torch.cat([inputs[:, :15], inputs[:, :5]], dim=1),
+        "nearly singular": inputs * torch.logspace(0, -7, 20, dtype=torch.float64),
+        "two tokens": inputs[:2],
+        "constant": torch.ones_like(inputs),
+        "zero": torch.zeros_like(inputs),
+    }[case]
+    factors = factorize_weight(weight, whiten(inputs.mT @ inputs / len(inputs), 0.0, route), 4)
+    assert bool(torch.isfinite(factors.product).all())
+    outputs = weight.numpy() @ inputs.numpy().T
+    missed = np.linalg.norm(outputs - factors.product.numpy() @ inputs.numpy().T)
+    best = np.sqrt((np.linalg.svd(outputs, compute_uv=False)[4:] ** 2).sum())
+    assert missed <= best * (1 + 1e-6) + 1e-6 * np.linalg.norm(outputs)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(12, 20), (20, 12)])

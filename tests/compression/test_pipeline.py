@@ -6,11 +6,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from compression.allocation import RankPlan
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig, preset
-from compression.errors import CalibrationError, KeepRatioError, UnsupportedModelError
+from compression.errors import CalibrationError, KeepRatioError, RankError, UnsupportedModelError
 from compression.lowrank import factored_linears, projection_names
-from compression.pipeline import compress, count_parameters, plan_for
+from compression.pipeline import compress, count_parameters, dense_shapes, plan_for
 from compression.recovery import divergence
 from compression.report import CompressionReport
 
@@ -249,6 +250,35 @@ def test_a_compressed_model_is_not_compressed_again(llama, batches):
     compress(llama, batches, CompressionConfig())
     with pytest.raises(UnsupportedModelError, match=r"14 projections .* low-rank already\. Compress the dense model"):
         compress(llama, batches, CompressionConfig())
+
+
+def test_a_plan_decides_the_ranks(llama, batches, tmp_path):
+    other = copy.deepcopy(llama)
+    shapes = dense_shapes(llama)
+    plan = RankPlan(shapes, {name: 5 + i for i, name in enumerate(list(shapes)[:4])}, 0.5)
+    report = compress(llama, batches, CompressionConfig(), plan=plan, work_folder=tmp_path)
+    assert report.ranks == plan.ranks
+    assert report.keep_ratio == plan.achieved_keep_ratio
+    assert compress(other, batches, CompressionConfig(), work_folder=tmp_path).blocks_resumed == 0
+
+
+@pytest.mark.parametrize(
+    ("shapes", "ranks", "message"),
+    [
+        ({}, {}, r"another model: model\.layers\.0\.self_attn\.q_proj is not in the plan.* and 10 more"),
+        ({"model.layers.9.x": (3, 3)}, None, r"the model has no model\.layers\.9\.x\. Make a plan for this model"),
+        ({"model.layers.0.mlp.up_proj": (3, 3)}, None, r"up_proj is \[48, 32\] in the model and \[3, 3\] in the plan"),
+        (None, {"model.layers.0.mlp.up_proj": 20}, r"up_proj \(48 × 32\) has rank 20, expected 1 to 19\. Above that"),
+        (None, {"model.layers.0.mlp.up_proj": 0}, "has rank 0, expected 1 to 19"),
+        (None, {"lm_head": 4}, "lm_head has a rank but no shape"),
+    ],
+)
+def test_a_plan_for_another_model_is_refused_before_any_work(llama, batches, shapes, ranks, message):
+    known = dense_shapes(llama)
+    plan = RankPlan(known if shapes is None else shapes and known | shapes, ranks or {})
+    with pytest.raises(RankError, match=message):
+        compress(llama, batches, CompressionConfig(), plan=plan)
+    assert not factored_linears(llama)
 
 
 def test_a_ratio_no_rank_can_meet_is_refused_before_any_work(llama, batches):

@@ -1,0 +1,139 @@
+"""How much the model's decisions depend on what each projection writes: the Fisher information of its outputs.
+
+With g the gradient of log p(token) by a projection's output y, where the token is drawn from the model's own
+distribution, a small error e of y costs ½·eᵀ G e nats of divergence, G = E[g gᵀ]. Whitening asks which *inputs* occur;
+G says which *outputs* matter. With G = R Rᵀ the best factors minimise ‖Rᵀ(T − W'X′)‖², and the dropped σ² of all
+projections are in one currency: half their sum estimates the divergence, so that ranks can be bought where they pay.
+
+The gradients need the whole model in memory, other than everything else in this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from compression.calibration import CalibrationBatch, check_batches
+from compression.errors import CalibrationError
+from compression.lowrank import members, projection_names
+from compression.whitening import Whitening, whiten
+from odllm_artifact import Progress, silent
+
+Allowed = Callable[[CalibrationBatch], torch.Tensor]
+"""Which of the candidate tokens may follow each position of a batch, bool `[batch, tokens, candidates]`; nothing is
+chosen where none may."""
+
+SHRINKAGE = 1e-2
+"""Added to G's diagonal relative to its mean: gradients of a few thousand tokens do not say that an output is useless."""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """The output importance of every projection.
+
+    Attributes:
+        matrices: full module name → G `[m, m]` float64.
+        tokens: positions that it was taken over.
+    """
+
+    matrices: Mapping[str, torch.Tensor]
+    tokens: int
+
+    def root(self, name: str) -> Whitening:
+        """Return R with R Rᵀ = G for a projection, or for a stack: its projections count as independent."""
+        return whiten(torch.block_diag(*(self.matrices[member] for member in members(name))), SHRINKAGE)
+
+
+def output_importance(
+    model: Any,
+    batches: Sequence[CalibrationBatch],
+    candidates: Sequence[int],
+    allowed: Allowed,
+    *,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Importance:
+    """Return the Fisher information of every projection's output in a dense model.
+
+    Args:
+        model: a causal language model of a supported family, with values, on one device.
+        batches: calibration sequences (of training users only).
+        candidates: token ids among which the model chooses: the code tokens.
+        allowed: which of them it may choose at each position: the catalogue's constraint.
+        seed: of the tokens drawn.
+        progress: told after every batch.
+
+    Raises:
+        CalibrationError: no or bad sequences, no position where anything is chosen, or gradients that are not finite.
+
+    Source: natural gradients' Kronecker factors (Martens and Grosse 2015); the use for ranks is this project's.
+    """
+    check_batches(batches, model.config.vocab_size)
+    names, device = projection_names(model), model.lm_head.weight.device
+    ids = torch.as_tensor(list(candidates), device=device)
+    generator = torch.Generator().manual_seed(seed)
+    sums = {name: torch.zeros((), dtype=torch.float64) for name in names}
+    tokens = 0
+    with _outputs(model, names) as outputs:
+        for number, batch in enumerate(batches, start=1):
+            surprise = _surprise(model, batch.to(device), ids, allowed(batch).to(device), generator)
+            if surprise is not None:
+                keep = batch.attention_mask.bool().to(device)
+                gradients = torch.autograd.grad(surprise, [outputs[name] for name in names])
+                for name, gradient in zip(names, gradients, strict=True):
+                    rows = gradient[keep].double()
+                    sums[name] = sums[name].to(device).add(rows.mT @ rows)
+                tokens += int(keep.sum())
+            progress(number, len(batches), "gradients")
+    if not tokens:
+        raise CalibrationError("no calibration sequence holds a choice: expected sequences of catalogue items' codes")
+    for name, total in sums.items():
+        if not bool(torch.isfinite(total).all()):
+            raise CalibrationError(f"NaN or infinite gradients at {name}. Check the weights, or compute in float32.")
+    return Importance({name: total / tokens for name, total in sums.items()}, tokens)
+
+
+@contextmanager
+def _outputs(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield what the projections wrote last, by name."""
+    outputs: dict[str, torch.Tensor] = {}
+
+    def hook(name: str) -> Callable[..., None]:
+        def keep(module: nn.Module, args: object, output: torch.Tensor) -> None:
+            outputs[name] = output
+
+        return keep
+
+    handles = [model.get_submodule(name).register_forward_hook(hook(name)) for name in names]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _surprise(
+    model: Any, batch: CalibrationBatch, ids: torch.Tensor, allowed: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor | None:
+    """Return −Σ log p of tokens drawn from the model's own choices, None where a batch offers no choice."""
+    chosen = allowed.any(dim=2)  # [batch, tokens]
+    if not bool(chosen.any()):
+        return None
+    with torch.enable_grad():
+        # Gradients by the outputs alone: no weight asks for one.
+        embedded = model.model.embed_tokens(batch.input_ids).detach().requires_grad_()
+        hidden = model.model(
+            inputs_embeds=embedded,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.positions(),
+            use_cache=False,
+        ).last_hidden_state[chosen]  # [choices, hidden]
+        logits = (hidden @ model.lm_head.weight[ids].mT).float().masked_fill(~allowed[chosen], -torch.inf)
+        log_p = torch.log_softmax(logits, dim=-1)
+        drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).to(log_p.device)
+        return -log_p.gather(1, drawn).sum()

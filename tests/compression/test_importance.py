@@ -1,0 +1,108 @@
+import copy
+
+import pytest
+import torch
+
+from compression.allocation import RankPlan
+from compression.calibration import CalibrationBatch
+from compression.config import CompressionConfig
+from compression.errors import CalibrationError
+from compression.importance import output_importance
+from compression.lowrank import projection_names
+from compression.pipeline import compress, dense_shapes
+
+CANDIDATES = range(20, 61)
+
+
+def allowed(batch):
+    """Anything but the first few candidates, wherever something follows."""
+    mask = torch.zeros(*batch.input_ids.shape, len(CANDIDATES), dtype=torch.bool)
+    follows = batch.attention_mask[:, 1:].bool()
+    mask[:, :-1, 5:] = follows[:, :, None]
+    return mask
+
+
+@torch.no_grad()
+def divergence_a_token(student, teacher, batches):
+    total = tokens = 0.0
+    for batch in batches:
+        mask = allowed(batch)
+        log_p = [
+            m(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+            .logits[..., list(CANDIDATES)]
+            .double()
+            .masked_fill(~mask, -1e9)
+            .log_softmax(-1)[mask.any(dim=2)]
+            for m in (teacher, student)
+        ]
+        total += float((log_p[0].exp() * (log_p[0] - log_p[1])).sum())
+        tokens += batch.tokens
+    return total / tokens
+
+
+@pytest.fixture
+def importance(llama, batches):
+    return output_importance(llama, batches, CANDIDATES, allowed)
+
+
+def test_every_projection_has_a_positive_semidefinite_matrix_of_its_rows(llama, batches, importance):
+    assert list(importance.matrices) == projection_names(llama)
+    assert importance.tokens == sum(batch.tokens for batch in batches)
+    for name, matrix in importance.matrices.items():
+        rows = llama.get_submodule(name).out_features
+        assert matrix.shape == (rows, rows)
+        assert float(torch.linalg.eigvalsh(matrix).min()) > -1e-12 * float(matrix.trace())
+        assert float(matrix.trace()) > 0
+    assert not any(parameter.grad is not None for parameter in llama.parameters())
+
+
+def test_it_repeats_with_its_seed_and_is_drawn_by_it(llama, batches):
+    first, again, other = (output_importance(llama, batches, CANDIDATES, allowed, seed=seed) for seed in (1, 1, 2))
+    for name, matrix in first.matrices.items():
+        assert torch.equal(matrix, again.matrices[name])
+        assert not torch.equal(matrix, other.matrices[name])
+
+
+@pytest.mark.parametrize("name", ["model.layers.0.mlp.down_proj", "model.layers.1.self_attn.q_proj"])
+def test_half_the_dropped_energy_estimates_the_divergence(llama, make_batches, name):
+    batches = make_batches(lengths=(12, 9, 12, 5) * 40)
+    importance = output_importance(llama, batches, CANDIDATES, allowed)
+    student = copy.deepcopy(llama)
+    shapes = dense_shapes(student)
+    config = CompressionConfig(shrinkage=1e-6, scarcity=0.0)
+    report = compress(student, batches, config, plan=RankPlan(shapes, {name: 15}), importance=importance)
+    (linear,) = report.linears
+    measured = divergence_a_token(student, llama, batches)
+    assert linear.dropped_energy / 2 == pytest.approx(measured, rel=0.7)
+
+
+def test_weighed_factors_diverge_less(make_llama, make_batches):
+    batches = make_batches(lengths=(12, 9, 12, 5) * 40)
+    apart = {}
+    for weighed in (False, True):
+        dense = make_llama()
+        importance = output_importance(dense, batches, CANDIDATES, allowed) if weighed else None
+        student = copy.deepcopy(dense)
+        compress(student, batches, CompressionConfig(), importance=importance)
+        apart[weighed] = divergence_a_token(student, dense, batches)
+    assert apart[True] < 0.9 * apart[False]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_reported_losses_still_fall_by_alignment(llama, batches, importance, shared):
+    report = compress(llama, batches, CompressionConfig(shared_inputs=shared), importance=importance)
+    for linear in report.linears:
+        assert 0 <= linear.loss_after <= linear.loss_before * (1 + 1e-6)
+
+
+def test_a_resumed_run_knows_the_importance(make_llama, batches, importance, tmp_path):
+    compress(make_llama(), batches, CompressionConfig(), work_folder=tmp_path, importance=importance)
+    assert compress(make_llama(), batches, CompressionConfig(), work_folder=tmp_path).blocks_resumed == 0
+    report = compress(make_llama(), batches, CompressionConfig(), work_folder=tmp_path)
+    assert report.blocks_resumed == 2
+
+
+def test_sequences_without_a_choice_are_refused(llama):
+    batch = CalibrationBatch(torch.ones(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.long))
+    with pytest.raises(CalibrationError, match="no calibration sequence holds a choice"):
+        output_importance(llama, [batch], CANDIDATES, lambda _: torch.zeros(1, 4, len(CANDIDATES), dtype=torch.bool))
