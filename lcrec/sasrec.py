@@ -26,6 +26,7 @@ from lcrec.dataset import Dataset
 from lcrec.errors import ModelError
 from lcrec.evaluate import Ranker, Ranking, evaluate, items_ranking
 from lcrec.metrics import ndcg
+from lcrec.train import has_bfloat16
 from lcrec.windows import cut_windows
 from odllm_artifact import Progress, read_json, silent, write_json
 
@@ -131,7 +132,7 @@ class _Block(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         heads = self.qkv(hidden).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # [3, batch, heads, n, size]
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(*heads.unbind(0), dropout_p=dropout, is_causal=True)
+        mixed = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], dropout_p=dropout, is_causal=True)
         attended = self.out(mixed.transpose(1, 2).flatten(2))  # [batch, n, hidden]
         hidden = self.attention_norm(hidden + F.dropout(attended, self.dropout, self.training))
         widened = self.down(F.gelu(self.up(hidden)))
@@ -208,7 +209,9 @@ def _train_epoch(
         rows = _padded(windows, padding)
         shown, wanted = rows[:, :-1], rows[:, 1:]
         real = wanted != padding
-        loss = F.cross_entropy(model.scores(model(shown)[real]), wanted[real])
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+            scores = model.scores(model(shown)[real])
+        loss = F.cross_entropy(scores.float(), wanted[real])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -74,7 +74,8 @@ def bytes_of(model: nn.Module, rounding: str, *, tables: bool = False) -> int:
         ExportError: there is no such rounding.
     """
     precision = find_rounding(rounding)
-    return sum(_stored_bytes(*linear.weight.shape, precision) for _, linear in _matrices(model, tables=tables))
+    shapes = [linear.weight.shape for _, linear in _matrices(model, tables=tables)]
+    return sum(_stored_bytes(outputs, inputs, precision) for outputs, inputs in shapes)
 
 
 def sparse_bytes(model: nn.Module) -> int:

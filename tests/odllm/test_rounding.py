@@ -63,7 +63,8 @@ def test_a_shared_input_factor_is_rounded_once(make_model):
     factor()(model)
     query, key = model.get_submodule(QUERY), model.get_submodule(QUERY.replace("q_proj", "k_proj"))
     key.output_factor = torch.nn.Linear(query.rank, key.out_features, bias=False)
-    key.input_factor = query.input_factor
+    key.input_factor = torch.nn.Linear(query.in_features, query.rank, bias=False)
+    key.share_input(query)
     exact = [layer.dense_weight().detach().clone() for layer in (query, key)]
     round_model(model, "int8-block32")
     for layer, dense in zip((query, key), exact, strict=True):
