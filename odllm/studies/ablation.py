@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from compression.config import preset
+from lcrec.metrics import bootstrap_interval
 from odllm.studies.cells import DENSE, Cell, Recipe
 from odllm.studies.plots import row_plot
 from odllm.studies.rows import Measured, kept
@@ -81,5 +82,7 @@ def _notes(measured: Measured) -> list[str]:
         measured.gains(lambda cell, label=label: cell.label == label)  # type: ignore[misc]
         for label in (DENSE, "`default`", "`svd-llm`")
     )
-    share = kept(dense - ours, dense - theirs)
-    return [f"NDCG@10 lost by `default` ÷ lost by `svd-llm`: {show_kept(share)}.", LETTERS]
+    if bootstrap_interval((dense - theirs).mean(axis=0))[0] <= 0:
+        return ["Over these users the loss of `svd-llm` may be chance: there is no share of it to tell.", LETTERS]
+    share = show_kept(kept(dense - ours, dense - theirs))
+    return [f"NDCG@10 lost by `default` ÷ lost by `svd-llm`: {share}.", LETTERS]

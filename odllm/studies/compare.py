@@ -109,11 +109,12 @@ def _answer(folder: Path) -> Answer | None:
 
 
 def _bundle_answer(folder: Path) -> Answer:
+    manifest = read_manifest(folder)  # a damaged bundle is refused before hours are spent on the others
+
     def answer(bench: Bench, cell: Cell, progress: Progress) -> Result:
         from odllm.evaluation import bundle_ranker
         from odllm_export.runtime import Recommender
 
-        manifest = read_manifest(folder)
         search, asked = manifest.search, bench.protocol
         found = (search.num_beams, search.constraint, search.scoring)
         if found != (asked.num_beams, asked.constraint, asked.scoring):

@@ -73,7 +73,7 @@ def line_plot(title: str, rows: Sequence[Row], scale: Scale) -> Figure:
     axes.set_xlabel(scale.label)
     _dense_line(axes, rows, horizontal=True)
     _quality_axis(axes)
-    _legend(figure, len(lines))
+    _legend(figure, len(lines) + 1)
     return figure
 
 
@@ -96,6 +96,7 @@ def row_plot(title: str, rows: Sequence[Row]) -> Figure:
     axes.xaxis.set_major_formatter(_PERCENT)
     axes.set_xlabel(KEPT)
     _dense_line(axes, rows, horizontal=False)
+    _legend(figure, 1)
     return figure
 
 
@@ -151,7 +152,7 @@ def size_plot(title: str, rows: Sequence[Row], dense_line: str) -> Figure:
     axes.set_xlabel("weights, MiB (logarithmic)")
     _dense_line(axes, rows, horizontal=True)
     _quality_axis(axes)
-    _legend(figure, len(lines) + 1)
+    _legend(figure, len(lines) + 2)
     return figure
 
 
@@ -184,9 +185,8 @@ def _figure(title: str, height: float) -> tuple[Figure, Axes]:
 
 def _legend(figure: Figure, entries: int) -> None:
     """Put the legend below the axes, where it hides nothing."""
-    if entries:
-        columns = min(entries, 3)
-        figure.legend(frameon=False, loc="outside lower center", ncols=columns, fontsize=9, labelcolor=INK)
+    columns = min(entries, 3)
+    figure.legend(frameon=False, loc="outside lower center", ncols=columns, fontsize=9, labelcolor=INK)
 
 
 def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -199,27 +199,11 @@ def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _dense_line(axes: Axes, rows: Sequence[Row], *, horizontal: bool) -> None:
-    """Draw the dense model: 1 by definition, with what it reaches in words."""
-    draw = axes.axhline if horizontal else axes.axvline
-    draw(1.0, color=INK, lw=1.1, ls=(0, (5, 3)), zorder=1)
-    dense = [row for row in rows if row.is_dense and row.precision == "fp32"]
+    """Draw the dense model: 1 by definition, with what it reaches in the legend."""
+    dense = [row for row in rows if row.is_dense]
     words = f"dense: NDCG@10 {dense[0].ndcg_10:.4f}" if len(dense) == 1 else "dense, asked the same"
-    place, coordinates, beside = (
-        ((0.01, 1.0), ("axes fraction", "data"), (0, 4))
-        if horizontal
-        else ((1.0, 1.0), ("data", "axes fraction"), (-4, -10))
-    )
-    axes.annotate(
-        words,
-        place,
-        beside,
-        xycoords=coordinates,
-        textcoords="offset points",
-        fontsize=8,
-        color=MUTED,
-        ha="left" if horizontal else "right",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
-    )
+    draw = axes.axhline if horizontal else axes.axvline
+    draw(1.0, color=INK, lw=1.1, ls=(0, (5, 3)), zorder=1, label=words)
 
 
 def _quality_axis(axes: Axes) -> None:

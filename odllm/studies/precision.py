@@ -143,8 +143,8 @@ def _notes(measured: Measured) -> list[str]:
         "Sizes hold the scales; norms stay float32."
     ]
     by_name = {(cell.line, cell.recipe.precision): result for cell, result in measured.pairs()}
-    for line in dict.fromkeys(cell.line for cell in measured.cells):
-        if (line, _SMALL) in by_name and line.startswith("keep 0.5") and (ROUNDED, _COARSE) in by_name:
+    for line in dict.fromkeys(cell.line for cell in measured.cells if cell.line.startswith("keep 0.5")):
+        if not line.endswith(EXPORTED) and {(line, _SMALL), (ROUNDED, _COARSE)} <= by_name.keys():
             ratio = kept(_gains(measured, line, _SMALL), _gains(measured, ROUNDED, _COARSE))
             ours, theirs = (by_name[key].projection_bytes / MIB for key in ((line, _SMALL), (ROUNDED, _COARSE)))
             notes.append(

@@ -99,7 +99,10 @@ def _line(share: float) -> str:
 
 
 def _draw(title: str, rows: Sequence[Row]) -> Figure:
-    ticks = {row.x: _words(row.step).replace(" the last", "") for row in rows}
+    ticks = {
+        row.x: _words(row.step).replace(" the last", "") + ("\n(in training)" if row.step > HELD_OUT else "")
+        for row in rows
+    }
     return line_plot(title.replace("`", ""), rows, Scale("item asked for, counted from every user's last", ticks=ticks))
 
 

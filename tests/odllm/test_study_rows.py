@@ -94,6 +94,12 @@ def test_the_ablation_says_what_is_presumed_and_what_is_lost():
     assert "**Presumed**" in letters
 
 
+def test_no_share_of_a_loss_that_may_be_chance():
+    study = ablation_study()
+    found = Measured(study.cells, [result() for _ in study.cells])
+    assert study.notes(found)[0].startswith("Over these users the loss of `svd-llm` may be chance")
+
+
 def test_the_precisions_are_compared_at_equal_bytes():
     notes = precision_study().notes(measured(precision_study()))
     assert any(note.startswith("At about equal bytes: keep 0.5 at int8-block32") for note in notes)
