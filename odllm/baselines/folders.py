@@ -20,12 +20,13 @@ from torch.nn import functional as F
 
 from compression.checkpoint import load_model, save_model
 from compression.lowrank import factored_linears, projection_names
+from lcrec.calibration import CalibrationRequest
 from lcrec.dataset import load_dataset
 from lcrec.evaluate import evaluate
 from lcrec.sasrec import SasRecRecipe, sasrec_ranker, save_sasrec, train_sasrec
 from lcrec.train import dataset_facts
 from odllm.baselines.errors import BaselineError
-from odllm.calibrating import Calibrated, CalibrationChoice
+from odllm.calibrating import Calibrated
 from odllm.compressing import CARRIED_OVER
 from odllm.rounding import bytes_of, find_rounding, round_model, sparse_bytes
 from odllm_artifact import Progress, read_json, resolve_output, sha256_folder, silent, write_folder, write_json
@@ -146,7 +147,7 @@ def llm_compressor_folder(
     _check_model(load_model(model_folder), model_folder, group if method == "gptq" else None)
     with tempfile.TemporaryDirectory(prefix="odllm-baseline-") as temporary:
         calibration, made = Path(temporary) / "sequences.safetensors", Path(temporary) / "model"
-        calibrated = Calibrated(model_folder, dataset_folder, CalibrationChoice(sequences=sequences, seed=seed))
+        calibrated = Calibrated(model_folder, dataset_folder, CalibrationRequest(sequences=sequences), seed)
         _write_sequences(calibrated, calibration)
         options = {"--group": group, "--mask": mask, "--threads": threads}
         _call(python, [model_folder, calibration, made, method], options)

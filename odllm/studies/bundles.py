@@ -13,10 +13,9 @@ from mobile_bench.compare import paired_ratio
 from mobile_bench.host import measure
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Record, to_builtins
-from odllm.compressing import compress_folder
 from odllm.evaluation import bundle_ranker
 from odllm.studies.cells import DENSE, Cell, Recipe, Result
-from odllm.studies.making import bars_into
+from odllm.studies.making import compress_by
 from odllm.studies.running import Answer, Bench, ranked
 from odllm.studies.tables import MIB, line
 from odllm_artifact import Progress, silent, write_json
@@ -69,16 +68,7 @@ def exported(bench: Bench, dense: Path, recipe: Recipe, name: str, progress: Pro
         model, bundle = dense, Path(temporary) / name
         if recipe.config is not None:
             model = Path(temporary) / "model"
-            compress_folder(
-                dense,
-                bench.dataset_folder,
-                model,
-                config=recipe.config,
-                sequences=recipe.sequences,
-                recover_seconds=recipe.recover_s,
-                seed=recipe.seed,
-                progress=bars_into(progress),
-            )
+            compress_by(recipe, dense, bench.dataset_folder, model, progress)
         export_bundle(model, bench.dataset, bundle, options)
         yield bundle
 

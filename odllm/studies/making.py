@@ -16,9 +16,11 @@ import msgspec
 
 from compression.checkpoint import load_model
 from compression.pipeline import count_parameters
+from lcrec.calibration import CalibrationRequest
 from lcrec.dataset import Dataset, save_dataset
 from odllm.baselines.folders import RECORD as BASELINE
-from odllm.compressing import ProgressBar, compress_folder
+from odllm.calibrating import Calibrated, ProgressBar
+from odllm.compressing import compress_folder, recovery_options
 from odllm.rounding import bytes_of, round_model
 from odllm.studies.cells import Recipe
 from odllm_artifact import Progress, read_json, silent
@@ -76,16 +78,7 @@ class Maker:
             if recipe.history_share < 1:
                 dataset_folder = Path(temporary) / "dataset"
                 save_dataset(early_part(self.dataset, recipe.history_share), dataset_folder)
-            record = compress_folder(
-                source,
-                dataset_folder,
-                out,
-                config=recipe.config,
-                sequences=recipe.sequences,
-                recover_seconds=recipe.recover_s,
-                seed=recipe.seed,
-                progress=bars_into(progress),
-            )
+            record = compress_by(recipe, source, dataset_folder, out, progress)
             model = load_model(out)
             return Made(
                 model,
@@ -96,6 +89,25 @@ class Maker:
                 record["seconds"],
                 (record["recovery"] or {}).get("seconds", 0.0),
             )
+
+
+def compress_by(
+    recipe: Recipe, source: Path, dataset_folder: Path, out: Path, progress: Progress = silent
+) -> dict[str, Any]:
+    """Compress a model folder as a recipe says, and return the record of the compression.
+
+    Raises:
+        CompressionError: the source cannot be read or compressed so.
+        LcrecError: the source or the dataset is no recommender's.
+    """
+    assert recipe.config is not None
+    return compress_folder(
+        Calibrated(source, dataset_folder, CalibrationRequest(sequences=recipe.sequences), recipe.seed),
+        out,
+        config=recipe.config,
+        recovery=recovery_options(recipe.recover_s, seed=recipe.seed) if recipe.recover_s else None,
+        progress=bars_into(progress),
+    )
 
 
 def early_part(dataset: Dataset, share: float) -> Dataset:
