@@ -10,11 +10,14 @@ from compression.alignment import Alignment
 from compression.allocation import check_keep_ratio
 from compression.errors import ConfigError
 
+Allocation = Literal["uniform", "energy", "sensitivity", "importance"]
+
 ALIGNMENTS: tuple[str, ...] = get_args(Alignment)
+ALLOCATIONS: tuple[str, ...] = get_args(Allocation)
 
 
 class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of a compression. The defaults are the best measured ones.
+    """Options of a compression. The defaults take no gradients; `PRESETS` has the best measured recipe and the others.
 
     Attributes:
         keep_ratio: kept ÷ original parameters of the seven projections of all blocks; 1 leaves them dense.
@@ -28,8 +31,12 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         shrinkage: added to the covariance's diagonal relative to its mean eigenvalue, and the pull of the
             alignment towards the dense weights.
         scarcity: more of it where tokens are few: scarcity · inputs ÷ tokens on top of `shrinkage`.
+        weigh_outputs: weigh errors by the importance of the outputs (`compression.importance`); the gradients need the
+            whole model in memory.
         shared_inputs: one input factor for q, k and v, and one for gate and up, whose ranks are then those of the
             stacked matrices: more of them within the same budget.
+        allocation: where the budget goes: `uniform`, or `energy`, `sensitivity` or `importance`, which make a plan from
+            measurements (`compression.sensitivity`).
         rank_multiple: ranks are multiples of this.
         rank_floor: no rank below this.
         dense: patterns of projections that stay dense, paid for by the others.
@@ -48,7 +55,9 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     route: Literal["cholesky", "eigen", "gram"] = "cholesky"
     shrinkage: float = 1e-4
     scarcity: float = 0.1
+    weigh_outputs: bool = False
     shared_inputs: bool = False
+    allocation: Allocation = "uniform"
     rank_multiple: int = 1
     rank_floor: int = 1
     dense: tuple[str, ...] = ()
@@ -59,6 +68,8 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
             raise ConfigError(f"alignment is {self.alignment!r}; expected one of {', '.join(ALIGNMENTS)}")
         if self.route not in ("cholesky", "eigen", "gram"):
             raise ConfigError(f"route is {self.route!r}; expected cholesky, eigen or gram")
+        if self.allocation not in ALLOCATIONS:
+            raise ConfigError(f"allocation is {self.allocation!r}; expected one of {', '.join(ALLOCATIONS)}")
         if self.sweeps < 1:
             raise ConfigError(f"sweeps is {self.sweeps}; expected at least 1")
         if not 0 <= self.alpha <= 1:
@@ -82,7 +93,8 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 _PAPER = {"alignment": "update", "alpha": 1.0, "residual_targets": False, "shrinkage": 1e-6, "scarcity": 0.0}
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
+    "default": {"weigh_outputs": True, "shared_inputs": True, "allocation": "importance"},
+    "without-gradients": {"shared_inputs": True},
     "paper": _PAPER,
     "paper-without-normalization": _PAPER | {"normalize": False},
     "paper-without-alignment": _PAPER | {"alignment": "none"},

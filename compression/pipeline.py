@@ -23,7 +23,7 @@ from compression.blocks import HALVES, Half, embed
 from compression.calibration import CalibrationBatch, check_batches
 from compression.checkpoint import check_supported
 from compression.config import CompressionConfig
-from compression.errors import CalibrationError, UnsupportedModelError
+from compression.errors import CalibrationError, ConfigError, UnsupportedModelError
 from compression.factorize import balance
 from compression.importance import Importance
 from compression.lowrank import (
@@ -130,9 +130,10 @@ def compress_blocks(
     """
     started = time.monotonic()
     model = source.model
-    units = unit_shapes(model, shared=config.shared_inputs)
+    if plan is None:
+        plan = plan_for(model, config)
     # A plan may come of measured times, which are others in each process.
-    plan = from_first_process(plan_for(model, config) if plan is None else check_plan(plan, units))
+    plan = from_first_process(check_plan(plan, unit_shapes(model, shared=plan.stacked)))
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
     shared = share_of([batch for batch in batches if batch.tokens])
@@ -140,6 +141,7 @@ def compress_blocks(
     work = _open_work(source, batches, config, plan, importance, work_folder)
     linears: list[LinearReport] = []
     resumed = 0
+    _check_measured(config, importance)
     if plan.ranks:
         with torch.no_grad():
             run = _Run(source, config, plan, _start_streams(source, shared), importance)
@@ -168,7 +170,13 @@ def plan_for(model: Any, config: CompressionConfig) -> RankPlan:
     Raises:
         UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
         KeepRatioError: the keep ratio cannot be met.
+        ConfigError: the allocation has to be measured (`compression.sensitivity`, `compression.greedy`).
     """
+    if config.allocation != "uniform":
+        raise ConfigError(
+            f"allocation {config.allocation!r} makes its plan from measurements: give compress a plan "
+            "(`measured_plan`), or choose allocation 'uniform'"
+        )
     return plan_ranks(
         unit_shapes(model, shared=config.shared_inputs),
         config.keep_ratio,
@@ -216,6 +224,14 @@ def unit_shapes(model: Any, *, shared: bool) -> dict[str, Shape]:
 def count_parameters(model: nn.Module) -> int:
     """Return the number of parameters; tied ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _check_measured(config: CompressionConfig, importance: Importance | None) -> None:
+    if config.weigh_outputs != (importance is not None):
+        raise ConfigError(
+            f"weigh_outputs is {config.weigh_outputs} and importance is {'not ' * (importance is None)}given. "
+            "Give what `output_importance` returns with weigh_outputs, and only then."
+        )
 
 
 def _check_tokens(tokens: int, plan: RankPlan, config: CompressionConfig) -> None:

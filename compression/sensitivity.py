@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import msgspec
 import torch
@@ -29,9 +29,6 @@ from compression.lowrank import members
 from compression.spectra import relative_losses, tails, walk_blocks
 from compression.whitening import Whitening
 from odllm_artifact import Progress, silent
-
-Allocation = Literal["uniform", "energy", "sensitivity", "importance"]
-ALLOCATIONS: tuple[Allocation, ...] = get_args(Allocation)
 
 
 class ProjectionLoss(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from compression.allocation import RankPlan
 from compression.calibration import CalibrationBatch
 from compression.checkpoint import EMBEDDING, SHARD_BYTES, empty_model, open_tensors, write_model
 from compression.config import CompressionConfig
+from compression.importance import Importance
 from compression.pipeline import compress_blocks
 from compression.processes import is_first_process, local_device
 from compression.report import CompressionReport
@@ -92,6 +93,7 @@ def compress_checkpoint(
     *,
     work_folder: Path,
     plan: RankPlan | None = None,
+    importance: Importance | None = None,
     dtype: torch.dtype | None = torch.float32,
     device: str = "auto",
     shard_bytes: int = SHARD_BYTES,
@@ -109,6 +111,7 @@ def compress_checkpoint(
         work_folder: where finished blocks are kept; a later call with the same weights, batches, config and plan goes
             on there and gives the same bits.
         plan: ranks to use instead of those that `config` gives.
+        importance: of the projections' outputs, as `compress`; to take it needs the whole model once.
         dtype: what is computed in; None keeps what is stored. Statistics and factors are computed in float64.
         device: `auto` is a CUDA device if there is one, else the CPU.
         shard_bytes: as `write_model`.
@@ -119,7 +122,9 @@ def compress_checkpoint(
         ArtifactError: a JSON file is damaged.
     """
     blocks = FolderBlocks(source, local_device(device), dtype)
-    report = compress_blocks(blocks, batches, config, plan=plan, work_folder=work_folder, progress=progress)
+    report = compress_blocks(
+        blocks, batches, config, plan=plan, importance=importance, work_folder=work_folder, progress=progress
+    )
     if is_first_process():
         factors = TensorFiles(block_files(work_folder) if report.linears else [])
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 
-from compression.calibration import CalibrationBatch
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig
 from compression.plan_file import PLAN_FILE, PlanFile, write_plan
@@ -20,22 +17,18 @@ from compression.recovery import recover
 from compression.recovery_config import RecoveryConfig, RecoveryMethod, RecoveryReport
 from compression.streaming import compress_checkpoint
 from compression.trainable import require_installed
-from lcrec.calibration import CalibrationReport, CalibrationRequest, choose_calibration
 from lcrec.dataset import Dataset, load_dataset
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
 from lcrec.model import code_token_ids
 from lcrec.prompt import Prompt, read_card
-from lcrec.windows import TokenBatch, training_batches
-from odllm_artifact import Progress, partial_folder, read_json, sha256_folder, silent, write_json
-
-ProgressBar = Callable[[str], AbstractContextManager[Progress]]
-"""Opens a bar with a title, as `odllm.console.progress_bar` does."""
+from odllm.calibrating import Calibrated, ProgressBar, sequence_batches
+from odllm.planning import PlanRequest, find_plan
+from odllm_artifact import partial_folder, read_json, sha256_folder, silent, write_json
 
 CARRIED_OVER = ("recommender.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 """What makes a language model's folder a recommender: the same for the compressed one."""
 
 REPORT = "compression.json"
-CALIBRATION_BATCH = 32
 RECOVERY_BATCH = 8
 """Sequences a step: in the same time, many small steps recover more than few large ones (measured at 50 s)."""
 
@@ -43,56 +36,65 @@ VALIDATION_USERS = 1000
 
 
 def compress_folder(
-    model_folder: Path,
-    dataset_folder: Path,
+    calibrated: Calibrated,
     out: Path,
     *,
     config: CompressionConfig,
-    calibration: CalibrationRequest,
     plan: PlanFile | None = None,
     recovery: RecoveryConfig | None = None,
-    seed: int = 0,
     overwrite: bool = False,
     progress: ProgressBar,
 ) -> dict[str, Any]:
-    """Compress the model of a folder into the folder `out` and return what its `compression.json` says.
+    """Compress a recommender into the folder `out` and return what its `compression.json` says.
 
-    `plan` decides the ranks instead of `config`, and is written beside the model. One block of the model is in memory
-    at a time. Under `accelerate launch` the processes share calibration and recovery; only the first one writes and has
-    something to return.
+    One block of the model is in memory at a time, but for the gradients and the recovery. Under `accelerate launch`
+    the processes share calibration and recovery; only the first one writes and has something to return.
+
+    Args:
+        calibrated: the dense recommender and the sequences that calibrate.
+        out: the compressed recommender.
+        config: of the compression.
+        plan: the ranks, written beside the model; None makes a plan as `config` says.
+        recovery: a distillation afterwards, if any.
+        overwrite: replace a folder that is there.
+        progress: opens a bar.
 
     Raises:
         CompressionError: the model or the calibration data cannot be used, or the ratio cannot be met.
-        LcrecError: the dataset or the recommender is damaged.
+        LcrecError: the dataset or the recommender is damaged, or not one calibration budget is given.
         ArtifactError: `out` is in the way.
     """
     if recovery is not None:
         require_installed(recovery)
-    dataset, prompt = load_dataset(dataset_folder), read_card(model_folder).prompt
-    batches, chosen = calibration_batches(dataset, prompt, calibration, seed)
+    model_folder = calibrated.model_folder
+    batches = calibrated.batches
     with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:
-        work, ranks = partial_folder(out) / "blocks", None if plan is None else plan.plan()
+        if plan is None:
+            plan = find_plan(calibrated, config, PlanRequest(), progress, work=out)
+        importance = calibrated.importance(progress) if config.weigh_outputs else None
+        how: dict[str, Any] = {
+            "plan": plan.plan(),
+            "importance": importance,
+            "work_folder": partial_folder(out) / "blocks",
+        }
         with _first(progress)("compressing") as bar:
-            report = compress_checkpoint(
-                model_folder, folder, batches, config, plan=ranks, work_folder=work, progress=bar
-            )
+            report = compress_checkpoint(model_folder, folder, batches, config, **how, progress=bar)
         recovered = None
         if recovery is not None and from_first_process(bool(report.linears)):
             student = load_model(from_first_process(folder))
-            recovered = _distil(student, model_folder, dataset, prompt, recovery, progress)
+            recovered = _distil(student, model_folder, calibrated.dataset, calibrated.prompt, recovery, progress)
             if is_first_process():
                 save_model(student, folder)
         if not is_first_process():
             return {}
         record = msgspec.to_builtins(report) | {
-            "calibration": msgspec.to_builtins(chosen),
+            "calibration": msgspec.to_builtins(calibrated.chosen.report),
             "recovery": msgspec.to_builtins(recovered),
-            "sources": {"model": sha256_folder(model_folder), "dataset": sha256_folder(dataset_folder)},
-            "seed": seed,
+            "sources": {"model": sha256_folder(model_folder), "dataset": sha256_folder(calibrated.dataset_folder)},
+            "seed": calibrated.choice.seed,
         }
         _carry_over(model_folder, folder, record)
-        if plan is not None:
-            write_plan(plan, folder / PLAN_FILE)
+        write_plan(plan, folder / PLAN_FILE)
     return record
 
 
@@ -149,25 +151,6 @@ def recovery_options(
     return RecoveryConfig(
         seconds=seconds, max_steps=max_steps, method=method, lora_rank=lora_rank, seed=seed, validations=1
     )
-
-
-def calibration_batches(
-    dataset: Dataset, prompt: Prompt, request: CalibrationRequest, seed: int
-) -> tuple[list[CalibrationBatch], CalibrationReport]:
-    """Return the batches that calibrate a compression, and what is said of their choice."""
-    chosen = choose_calibration(dataset, [prompt], request, batch_size=CALIBRATION_BATCH, seed=seed)
-    return _as_calibration(chosen.batches), chosen.report
-
-
-def sequence_batches(
-    dataset: Dataset, prompt: Prompt, size: int, seed: int, sequences: int | None = None
-) -> list[CalibrationBatch]:
-    """Return batches of `size` training sequences drawn alike; at most `sequences` of them, all if not given."""
-    return _as_calibration(training_batches(dataset, prompt, size, seed=seed, max_windows=sequences))
-
-
-def _as_calibration(batches: Sequence[TokenBatch]) -> list[CalibrationBatch]:
-    return [CalibrationBatch(torch.from_numpy(b.ids), torch.from_numpy(b.real).long()) for b in batches]
 
 
 def _first(progress: ProgressBar) -> ProgressBar:

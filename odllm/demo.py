@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from lcrec.calibration import CalibrationRequest
 from lcrec.dataset import load_dataset, save_codes
 from lcrec.embedded import embedded_movielens
 from lcrec.importers.movielens import import_movielens
@@ -23,6 +22,7 @@ from mobile_bench.host import measure
 from mobile_bench.protocol import Settings
 from mobile_bench.record import to_builtins
 from mobile_bench.report.page import write_report
+from odllm.calibrating import Calibrated, CalibrationChoice
 from odllm.compressing import compress_folder, recover_folder, recovery_options
 from odllm.console import progress_bar, say
 from odllm.demo_folder import VARIANTS, DemoFolder, DemoSettings
@@ -125,13 +125,11 @@ class Demo(DemoFolder):
     def _compress(self) -> None:
         from compression.config import preset
 
+        choice = CalibrationChoice(self.settings.calibration_sequences, seed=self.settings.seed)
         compress_folder(
-            self.model("dense"),
-            self.dataset,
+            Calibrated(self.model("dense"), self.dataset, choice),
             self.model("training-free"),
             config=preset("default", keep_ratio=self.settings.keep_ratio),
-            calibration=CalibrationRequest(sequences=self.settings.calibration_sequences),
-            seed=self.settings.seed,
             overwrite=True,
             progress=progress_bar,
         )

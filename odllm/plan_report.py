@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,28 +12,17 @@ from compression.memory_model import estimate_memory
 from compression.pipeline import count_parameters, dense_shapes
 from compression.plan_file import PlanFile
 from compression.time_model import estimate_flops, time_class
-from lcrec.calibration import CalibrationRequest
-from lcrec.dataset import load_dataset
-from lcrec.prompt import read_card
 from odllm.byte_costs import model_bytes
-from odllm.compressing import calibration_batches
+from odllm.calibrating import Calibrated
 from odllm_export.precision import find_precision
 
 
 def describe_plan(
-    file: PlanFile,
-    model_folder: Path,
-    dataset_folder: Path,
-    config: CompressionConfig,
-    *,
-    calibration: CalibrationRequest,
-    precision: str,
-    seed: int,
-    threads: int,
+    file: PlanFile, calibrated: Calibrated, config: CompressionConfig, *, precision: str, threads: int
 ) -> dict[str, Any]:
     """Return what a compression under a plan gives and takes; no weight is looked at."""
-    model, plan, stored = empty_model(model_folder), file.plan(), find_precision(precision)
-    batches, _ = calibration_batches(load_dataset(dataset_folder), read_card(model_folder).prompt, calibration, seed)
+    model, plan, stored = empty_model(calibrated.model_folder), file.plan(), find_precision(precision)
+    batches = calibrated.batches
     before = count_parameters(model)
     tokens = sum(batch.tokens for batch in batches)
     shapes = dense_shapes(model)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import torch
 
 from compression.allocation import RankPlan, plan_ranks
-from compression.calibration import CalibrationBatch
 from compression.checkpoint import empty_model, load_model, open_tensors
 from compression.config import CompressionConfig
 from compression.costs import PARAMETERS, Costs, Currency, Shape
 from compression.errors import ConfigError
 from compression.greedy import allocate, check_budget
-from compression.importance import output_importance
 from compression.pipeline import plan_for, unit_shapes
 from compression.plan_file import (
     PLAN_FILE,
@@ -30,22 +25,16 @@ from compression.plan_file import (
     plan_for_model,
     read_plan,
 )
-from compression.sensitivity import ALLOCATIONS, Allocation, LossReport, measure_losses
-from lcrec.calibration import DEFAULT_SEQUENCES, CalibrationRequest
-from lcrec.dataset import Dataset, load_dataset
-from lcrec.evaluate import dataset_catalog
-from lcrec.legal_codes import legal_next_codes
+from compression.sensitivity import LossReport, measure_losses
+from lcrec.dataset import Dataset
 from lcrec.model import code_token_ids
-from lcrec.prompt import Prompt, read_card
+from lcrec.prompt import Prompt
 from odllm.byte_costs import byte_costs
-from odllm.compressing import CALIBRATION_BATCH, calibration_batches, sequence_batches
+from odllm.calibrating import BATCH, Calibrated, ProgressBar, sequence_batches
 from odllm.latency_costs import LatencyTable, measure_latency, read_latency, write_latency
-from odllm_artifact import Progress, partial_folder, read_json, sha256_folder, write_json
+from odllm_artifact import partial_folder, read_json, sha256_folder, write_json
 from odllm_export.export import ExportOptions
 from odllm_export.precision import Precision, find_precision
-
-ProgressBar = Callable[[str], AbstractContextManager[Progress]]
-"""Opens a bar with a title, as `odllm.console.progress_bar` does."""
 
 CURRENCIES: tuple[Currency, ...] = ("parameters", "bytes", "latency")
 PROBE_SEQUENCES = 64
@@ -59,52 +48,42 @@ class PlanRequest:
     Attributes:
         budget: what `keep_ratio` is a fraction of.
         precision: how weights will be stored, for bytes and latency.
-        allocation: where the budget goes.
         plan: a file that decides instead of all of that.
         costs: file of measured times: read if it is there, else measured and written.
-        calibration: which sequences.
-        seed: of their choice.
     """
 
     budget: Currency = "parameters"
     precision: str = "fp32"
-    allocation: Allocation = "uniform"
     plan: Path | None = None
     costs: Path | None = None
-    calibration: CalibrationRequest = field(default_factory=lambda: CalibrationRequest(sequences=DEFAULT_SEQUENCES))
-    seed: int = 0
 
     def __post_init__(self) -> None:
         """Check the words.
 
         Raises:
-            ConfigError: a budget or allocation that does not exist, or a file of costs that nothing would read.
+            ConfigError: a budget that does not exist, or a file of costs that nothing would read.
             ExportError: a precision that does not exist.
         """
         if self.budget not in CURRENCIES:
             raise ConfigError(f"budget is {self.budget!r}; expected one of {', '.join(CURRENCIES)}")
-        if self.allocation not in ALLOCATIONS:
-            raise ConfigError(f"allocation is {self.allocation!r}; expected one of {', '.join(ALLOCATIONS)}")
         if self.costs is not None and self.budget != "latency":
             raise ConfigError(f"a file of costs holds times; the budget is {self.budget}. Say --budget latency.")
         find_precision(self.precision)
 
 
 def find_plan(
-    model_folder: Path,
-    dataset_folder: Path,
+    calibrated: Calibrated,
     config: CompressionConfig,
     request: PlanRequest,
     progress: ProgressBar,
     *,
     work: Path | None = None,
 ) -> PlanFile:
-    """Return the plan of a compression, checked against the model; only spectra and probes look at weights.
+    """Return the plan of a compression, checked against the model; only allocations that measure look at weights.
 
     Args:
-        model_folder: the dense recommender.
-        dataset_folder: its dataset.
-        config: keep ratio, steps and whitening.
+        calibrated: the dense recommender and the sequences that calibrate.
+        config: keep ratio, steps, allocation and whitening.
         request: how ranks are to be found.
         progress: opens progress bars.
         work: the output folder. What was measured for it is kept beside it until it is whole, so that a run that
@@ -115,27 +94,27 @@ def find_plan(
         LcrecError: the dataset or the recommender is damaged.
         ExportError: a precision without products of its own.
     """
+    model_folder, dataset_folder = calibrated.model_folder, calibrated.dataset_folder
     model = empty_model(model_folder)
     open_tensors(model, model_folder)  # the headers are those of the model, or an error
     if request.plan is not None:
         file = read_plan(request.plan)
-        plan_for_model(file, model, request.plan, shared_inputs=config.shared_inputs)
+        plan_for_model(file, model, request.plan)
         return file
-    if work is None or not (request.budget == "latency" or request.allocation != "uniform"):
-        return _make_plan(model, model_folder, dataset_folder, config, request, progress)
+    if work is None or not (request.budget == "latency" or config.allocation != "uniform"):
+        return _make_plan(model, calibrated, config, request, progress)
     kept = work.absolute().with_name(f"{work.name}.partial") / PLAN_FILE
-    asked = f"{config} {request} {sha256_folder(model_folder)} {sha256_folder(dataset_folder)}"
+    asked = f"{config} {request} {calibrated.choice} {sha256_folder(model_folder)} {sha256_folder(dataset_folder)}"
     if kept.is_file() and (found := read_json(kept))["asked"] == asked:
         return msgspec.convert(found["plan"], PlanFile)
-    file = _make_plan(model, model_folder, dataset_folder, config, request, progress)
+    file = _make_plan(model, calibrated, config, request, progress)
     write_json(partial_folder(work) / PLAN_FILE, {"asked": asked, "plan": msgspec.to_builtins(file)})
     return file
 
 
 def _make_plan(
     model: Any,
-    model_folder: Path,
-    dataset_folder: Path,
+    calibrated: Calibrated,
     config: CompressionConfig,
     request: PlanRequest,
     progress: ProgressBar,
@@ -143,9 +122,8 @@ def _make_plan(
     """Return a plan under the budget; `model` has shapes only."""
     shapes = unit_shapes(model, shared=config.shared_inputs)
     precision = find_precision(request.precision)
-    dataset, prompt = load_dataset(dataset_folder), read_card(model_folder).prompt
-    costs = _costs(shapes, precision, dataset, prompt, config, request, progress)
-    plan, losses = _allocated(model, model_folder, shapes, costs, dataset, prompt, config, request, progress)
+    costs = _costs(shapes, precision, calibrated, config, request, progress)
+    plan, losses = _allocated(model, shapes, costs, calibrated, config, progress)
     budget = PlanBudget(
         request.budget,
         config.keep_ratio,
@@ -154,7 +132,7 @@ def _make_plan(
         precision="" if request.budget == "parameters" else precision.name,
     )
     allocation = PlanAllocation(
-        request.allocation,
+        config.allocation,
         config.rank_multiple,
         config.rank_floor,
         config.dense,
@@ -168,8 +146,7 @@ def _make_plan(
 def _costs(
     shapes: dict[str, Shape],
     precision: Precision,
-    dataset: Dataset,
-    prompt: Prompt,
+    calibrated: Calibrated,
     config: CompressionConfig,
     request: PlanRequest,
     progress: ProgressBar,
@@ -178,14 +155,13 @@ def _costs(
         return PARAMETERS
     if request.budget == "bytes":
         return byte_costs(precision)
-    return _latency(shapes, precision, dataset, prompt, config, request, progress).costs()
+    return _latency(shapes, precision, calibrated, config, request, progress).costs()
 
 
 def _latency(
     shapes: dict[str, Shape],
     precision: Precision,
-    dataset: Dataset,
-    prompt: Prompt,
+    calibrated: Calibrated,
     config: CompressionConfig,
     request: PlanRequest,
     progress: ProgressBar,
@@ -197,7 +173,7 @@ def _latency(
         table = measure_latency(
             shapes.values(),
             precision,
-            typical_passes(dataset, prompt),
+            typical_passes(calibrated.dataset, calibrated.prompt),
             multiple=config.rank_multiple if config.rank_multiple > 1 else 8,
             progress=bar,
         )
@@ -217,57 +193,38 @@ def typical_passes(dataset: Dataset, prompt: Prompt) -> tuple[tuple[int, int], .
 
 def _allocated(
     model: Any,
-    folder: Path,
     shapes: dict[str, Shape],
     costs: Costs,
-    dataset: Dataset,
-    prompt: Prompt,
+    calibrated: Calibrated,
     config: CompressionConfig,
-    request: PlanRequest,
     progress: ProgressBar,
 ) -> tuple[RankPlan, LossReport | None]:
     steps: dict[str, Any] = {"multiple": config.rank_multiple, "floor": config.rank_floor, "dense": config.dense}
-    if request.allocation == "uniform":
+    if config.allocation == "uniform":
         if costs is PARAMETERS:
             return plan_for(model, config), None
         return plan_ranks(shapes, config.keep_ratio, costs=costs, **steps), None
     check_budget(shapes, config.keep_ratio, costs=costs, **steps)
-    losses = _losses(load_model(folder), shapes, dataset, prompt, config, request, progress)
+    losses = _losses(calibrated, shapes, config, progress)
     return allocate(shapes, losses.curves(), config.keep_ratio, costs=costs, **steps), losses
 
 
 def _losses(
-    model: Any,
-    shapes: dict[str, Shape],
-    dataset: Dataset,
-    prompt: Prompt,
-    config: CompressionConfig,
-    request: PlanRequest,
-    progress: ProgressBar,
+    calibrated: Calibrated, shapes: dict[str, Shape], config: CompressionConfig, progress: ProgressBar
 ) -> LossReport:
     """Measure what the allocation goes by."""
-    batches, _ = calibration_batches(dataset, prompt, request.calibration, request.seed)
-    codes = code_token_ids(prompt)
-    probe, importance = [], None
-    if request.allocation == "sensitivity":
-        probe = sequence_batches(dataset, prompt, CALIBRATION_BATCH, request.seed + 1, PROBE_SEQUENCES)
-    if request.allocation == "importance":
-        catalog = dataset_catalog(dataset)
-
-        def allowed(batch: CalibrationBatch) -> torch.Tensor:
-            real = batch.attention_mask.bool().numpy()
-            return torch.from_numpy(legal_next_codes(catalog, prompt, batch.input_ids.numpy(), real))
-
-        with progress("taking gradients") as bar:
-            importance = output_importance(model, batches, codes, allowed, seed=request.seed, progress=bar)
-    with progress(f"measuring {request.allocation}") as bar:
+    prompt, probe = calibrated.prompt, []
+    if config.allocation == "sensitivity":
+        probe = sequence_batches(calibrated.dataset, prompt, BATCH, calibrated.choice.seed + 1, PROBE_SEQUENCES)
+    importance = calibrated.importance(progress) if config.allocation == "importance" else None
+    with progress(f"measuring {config.allocation}") as bar:
         return measure_losses(
-            model,
-            batches,
+            load_model(calibrated.model_folder),
+            calibrated.batches,
             config,
             shapes,
             probe=probe,
-            code_token_ids=codes,
+            code_token_ids=code_token_ids(prompt),
             importance=importance,
             progress=bar,
         )

@@ -34,11 +34,12 @@ def compress(
         str, typer.Option(help="How `odllm export` will store the weights, for --budget bytes or latency and sizes.")
     ] = "fp32",
     allocation: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Where the budget goes: uniform, energy (spectra), sensitivity (probes), importance (gradients)."
+            help="Where the budget goes, instead of the preset's: uniform, energy (spectra), sensitivity (probes), "
+            "importance (gradients)."
         ),
-    ] = "uniform",
+    ] = None,
     rank_multiple: Annotated[int, typer.Option(min=1, help="Ranks are multiples of this: 8, 16, 32 …")] = 1,
     rank_floor: Annotated[int, typer.Option(min=1, help="No rank below this.")] = 1,
     plan: Annotated[Path | None, typer.Option(help="Plan file that decides the ranks instead of all that.")] = None,
@@ -62,7 +63,7 @@ def compress(
     """
     from compression.config import preset as named_preset
     from compression.plan_file import write_plan as save_plan
-    from lcrec.calibration import DEFAULT_SEQUENCES, CalibrationRequest
+    from odllm.calibrating import Calibrated, CalibrationChoice
     from odllm.compressing import compress_folder, recovery_options
     from odllm.compression_report import print_plan, print_report
     from odllm.plan_report import describe_plan
@@ -72,37 +73,28 @@ def compress(
 
     _check_options(context, out, plan, dry_run=dry_run)
     set_up_torch(threads)
+    changes = {} if allocation is None else {"allocation": allocation}
     config = named_preset(  # refuses a bad ratio before anything is read
-        preset, keep_ratio=keep_ratio, rank_multiple=rank_multiple, rank_floor=rank_floor
+        preset, keep_ratio=keep_ratio, rank_multiple=rank_multiple, rank_floor=rank_floor, **changes
     )
+    request = PlanRequest(budget, precision, plan, costs)  # type: ignore[arg-type]
+    recovery = recovery_options(recover, recovery_method, seed) if recover > 0 else None  # type: ignore[arg-type]
     if sequences is None and calibration_tokens is None:
-        sequences = DEFAULT_SEQUENCES
-    chosen = CalibrationRequest(sequences=sequences, tokens=calibration_tokens, choice=calibration)  # type: ignore[arg-type]
-    recovery = recovery_options(recover, recovery_method, seed) if recover else None  # type: ignore[arg-type]
-    request = PlanRequest(budget, precision, allocation, plan, costs, chosen, seed)  # type: ignore[arg-type]
+        sequences = CalibrationChoice().sequences
+    choice = CalibrationChoice(sequences, calibration_tokens, calibration, seed)  # type: ignore[arg-type]
+    calibrated = Calibrated(model, dataset, choice)
     if out is not None and not dry_run:
         resolve_output(out, overwrite=overwrite)
-    file = find_plan(model, dataset, config, request, progress_bar, work=None if dry_run else out)
+    file = find_plan(calibrated, config, request, progress_bar, work=None if dry_run else out)
     if write_plan is not None:
         save_plan(file, write_plan)
         say(f"plan written to {write_plan}")
     if dry_run or out is None:
-        record = describe_plan(
-            file, model, dataset, config, calibration=chosen, precision=precision, seed=seed, threads=threads
-        )
+        record = describe_plan(file, calibrated, config, precision=precision, threads=threads)
         print_json(record) if json else print_plan(record)
         return
     report = compress_folder(
-        model,
-        dataset,
-        out,
-        config=config,
-        calibration=chosen,
-        plan=file,
-        recovery=recovery,
-        seed=seed,
-        overwrite=overwrite,
-        progress=progress_bar,
+        calibrated, out, config=config, plan=file, recovery=recovery, overwrite=overwrite, progress=progress_bar
     )
     if not report:  # one of several processes, and not the one that writes
         return

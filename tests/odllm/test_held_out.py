@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 
+import odllm.calibrating as calibrating
 import odllm.compressing as compressing
 from compression.calibration import CalibrationBatch
-from compression.config import CompressionConfig
+from compression.config import preset
 from compression.recovery_config import RecoveryConfig
-from lcrec.calibration import CalibrationRequest, choose_calibration
+from lcrec.calibration import choose_calibration
 from lcrec.dataset import Dataset, Item, ItemCodes, save_dataset
 from lcrec.prompt import Prompt
+from odllm.calibrating import Calibrated, CalibrationChoice, sequence_batches
 from odllm.console import progress_bar
 
 USERS, SHARED = 60, 30
@@ -46,13 +48,12 @@ def items_in(batches):
 @pytest.mark.parametrize("choice", ["covering", "random"])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_choice_of_all_users_sequences_holds_one(dataset, choice, seed):
-    request = CalibrationRequest(sequences=EVERYTHING, choice=choice)
-    chosen = choose_calibration(dataset, [PROMPT], request, batch_size=8, seed=seed)
+    chosen = choose_calibration(dataset, [PROMPT], batch_size=8, sequences=EVERYTHING, choice=choice, seed=seed)
     assert items_in(chosen.batches) == set(range(SHARED))
 
 
 def test_no_training_or_recovery_sequence_holds_one(dataset):
-    batches = compressing.sequence_batches(dataset, PROMPT, 8, 0)
+    batches = sequence_batches(dataset, PROMPT, 8, 0)
     assert items_in(batches) == set(range(SHARED))
 
 
@@ -66,7 +67,7 @@ def folders(dataset, make_model_folder, tmp_path):
 @pytest.fixture
 def seen(monkeypatch):
     """All batches that reach the compression and the recovery, and all targets that a validation asks about."""
-    found = {"compress": [], "recover": [], "validated": []}
+    found = {"compress": [], "recover": [], "gradients": [], "validated": []}
     compress, recover, evaluate = compressing.compress_checkpoint, compressing.recover, compressing.evaluate
 
     def watch(name, function):
@@ -85,6 +86,8 @@ def seen(monkeypatch):
         return evaluate(ranker, histories, targets, codes)
 
     monkeypatch.setattr(compressing, "compress_checkpoint", watch("compress", compress))
+    gradients = calibrating.recommender_importance
+    monkeypatch.setattr(calibrating, "recommender_importance", watch("gradients", gradients))
     monkeypatch.setattr(compressing, "recover", watch("recover", recover))
     monkeypatch.setattr(compressing, "evaluate", watched_evaluate)
     return found
@@ -93,11 +96,9 @@ def seen(monkeypatch):
 def test_what_compress_and_recover_read_holds_none_and_validation_asks_for_no_test_item(folders, seen, tmp_path):
     model, dataset = folders
     compressing.compress_folder(
-        model,
-        dataset,
+        Calibrated(model, dataset, CalibrationChoice(sequences=EVERYTHING)),
         tmp_path / "small",
-        config=CompressionConfig(),
-        calibration=CalibrationRequest(sequences=EVERYTHING),
+        config=preset("default"),
         recovery=RecoveryConfig(max_steps=1, validations=1),
         progress=progress_bar,
     )
@@ -109,18 +110,16 @@ def test_what_compress_and_recover_read_holds_none_and_validation_asks_for_no_te
         config=RecoveryConfig(max_steps=1, validations=1),
         progress=progress_bar,
     )
-    assert items_in(seen["compress"]) == items_in(seen["recover"]) == set(range(SHARED))
+    assert items_in(seen["compress"]) == items_in(seen["gradients"]) == items_in(seen["recover"]) == set(range(SHARED))
     assert set(seen["validated"]) == set(range(SHARED, SHARED + USERS))
 
 
 def test_a_compression_reports_its_calibration_and_its_recovery(folders, tmp_path):
     model, dataset = folders
     record = compressing.compress_folder(
-        model,
-        dataset,
+        Calibrated(model, dataset, CalibrationChoice(sequences=None, tokens=400)),
         tmp_path / "small",
-        config=CompressionConfig(),
-        calibration=CalibrationRequest(tokens=400),
+        config=preset("default"),
         recovery=RecoveryConfig(max_steps=2, validations=1),
         progress=progress_bar,
     )

@@ -1,0 +1,143 @@
+"""The calibration of a recommender's compression: which sequences, and what the model's gradients on them say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from compression.calibration import CalibrationBatch
+from compression.checkpoint import load_model
+from compression.importance import Allowed, Importance, output_importance
+from lcrec.calibration import Calibration, Choice, choose_calibration
+from lcrec.catalog import Catalog
+from lcrec.dataset import Dataset, load_dataset
+from lcrec.evaluate import dataset_catalog
+from lcrec.legal_codes import legal_next_codes
+from lcrec.model import code_token_ids
+from lcrec.prompt import Prompt, read_card
+from lcrec.windows import TokenBatch, training_batches
+from odllm_artifact import Progress
+
+ProgressBar = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a bar with a title, as `odllm.console.progress_bar` does."""
+
+BATCH = 32
+"""Calibration sequences a batch."""
+
+
+@dataclass(frozen=True)
+class CalibrationChoice:
+    """Which training sequences calibrate.
+
+    Attributes:
+        sequences: how many; None where `tokens` says it.
+        tokens: about how many tokens instead.
+        choice: `covering` or `random` (`lcrec.calibration`).
+        seed: of the choice, and of the tokens that gradients are taken of.
+    """
+
+    sequences: int | None = 1024
+    tokens: int | None = None
+    choice: Choice = "covering"
+    seed: int = 0
+
+
+class Calibrated:
+    """A recommender with the sequences that calibrate its compression; everything is read when it is first asked for.
+
+    Args:
+        model_folder: the dense recommender.
+        dataset_folder: whose training users calibrate.
+        choice: of the sequences.
+    """
+
+    def __init__(
+        self, model_folder: Path, dataset_folder: Path, choice: CalibrationChoice = CalibrationChoice()
+    ) -> None:
+        self.model_folder, self.dataset_folder, self.choice = model_folder, dataset_folder, choice
+        self._importance: Importance | None = None
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The dataset, with item codes."""
+        return load_dataset(self.dataset_folder)
+
+    @cached_property
+    def prompt(self) -> Prompt:
+        """The recommender's prompt."""
+        return read_card(self.model_folder).prompt
+
+    @cached_property
+    def chosen(self) -> Calibration:
+        """The sequences, and the report of their choice."""
+        return choose_calibration(
+            self.dataset,
+            [self.prompt],
+            batch_size=BATCH,
+            sequences=self.choice.sequences,
+            tokens=self.choice.tokens,
+            choice=self.choice.choice,
+            seed=self.choice.seed,
+        )
+
+    @property
+    def batches(self) -> list[CalibrationBatch]:
+        """The sequences as the algebra takes them."""
+        return calibration_batches(self.chosen.batches)
+
+    def importance(self, progress: ProgressBar) -> Importance:
+        """Return the Fisher information of the projections' outputs; the whole model is in memory meanwhile.
+
+        Raises:
+            CompressionError: the model is damaged, or the sequences offer no choice.
+        """
+        if self._importance is None:
+            model = load_model(self.model_folder)
+            with progress("taking gradients") as bar:
+                self._importance = recommender_importance(
+                    model, self.batches, dataset_catalog(self.dataset), self.prompt, seed=self.choice.seed, progress=bar
+                )
+        return self._importance
+
+
+def recommender_importance(
+    model: Any,
+    batches: Sequence[CalibrationBatch],
+    catalog: Catalog,
+    prompt: Prompt,
+    *,
+    seed: int,
+    progress: Progress,
+) -> Importance:
+    """Return the importance of a recommender's outputs for what it chooses: the next code, among those of items."""
+    return output_importance(
+        model, batches, code_token_ids(prompt), legal_choices(catalog, prompt), seed=seed, progress=progress
+    )
+
+
+def legal_choices(catalog: Catalog, prompt: Prompt) -> Allowed:
+    """Return which codes a recommender may choose at every position of a batch."""
+
+    def allowed(batch: CalibrationBatch) -> torch.Tensor:
+        real = batch.attention_mask.bool().numpy()
+        return torch.from_numpy(legal_next_codes(catalog, prompt, batch.input_ids.numpy(), real))
+
+    return allowed
+
+
+def sequence_batches(
+    dataset: Dataset, prompt: Prompt, size: int, seed: int, sequences: int | None = None
+) -> list[CalibrationBatch]:
+    """Return batches of `size` training sequences drawn alike; at most `sequences` of them, all if not given."""
+    return calibration_batches(training_batches(dataset, prompt, size, seed=seed, max_windows=sequences))
+
+
+def calibration_batches(batches: Sequence[TokenBatch]) -> list[CalibrationBatch]:
+    """Return token batches as the algebra takes them."""
+    return [CalibrationBatch(torch.from_numpy(b.ids), torch.from_numpy(b.real).long()) for b in batches]
