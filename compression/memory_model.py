@@ -1,7 +1,8 @@
 """What memory a compression needs at its peak, in named parts, from shapes alone: no weight is looked at.
 
 Blocks are worked on one at a time and a block's groups one after the other, so the peak is the weights that are held,
-the hidden states of the calibration sequences, and the widest group's moments with what is computed from them.
+the hidden states of the calibration sequences, and the widest group's moments with what is computed from them; or the
+embedding, while it is read. Checked against the resident memory of real runs (docs/compression.md, "Large models").
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ import msgspec
 from compression.allocation import Shape
 from compression.config import CompressionConfig
 from compression.lowrank import GROUPS, PROJECTIONS, ProjectionGroup
+from compression.statistics import ROWS_AT_ONCE
 
-_RUNTIME_BYTES = 370 << 20
-"""Python with torch and transformers, before a model is there (measured on Linux x86-64: 368 MiB)."""
+_RUNTIME_BYTES = 440 << 20
+"""Python with torch and transformers (368 MiB after the imports on Linux x86-64), their lazy parts and work space."""
 
 _DOUBLE = 8
+
+_COPIES = 2
+"""A tensor that is read is there twice for a moment: in the file's pages, and as it is computed with."""
 
 
 class MemoryEstimate(msgspec.Struct, frozen=True):
@@ -25,14 +30,16 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
 
     Attributes:
         runtime: the process without a model.
+        embedding: while the calibration sequences are embedded; gone before the rest is there.
         resident: weights that stay through the run.
-        block: the largest block as it was, and the copy whose projections are replaced.
+        block: the largest block, and the factors that replace its projections.
         activations: hidden states of all calibration sequences, behind the dense and behind the compressed blocks.
         statistics: float64 moments of the group of projections with the widest inputs.
         temporaries: what is computed from a batch and from the moments beside them.
     """
 
     runtime: int
+    embedding: int
     resident: int
     block: int
     activations: int
@@ -41,8 +48,9 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
 
     @property
     def peak(self) -> int:
-        """All of it."""
-        return self.runtime + self.resident + self.block + self.activations + self.statistics + self.temporaries
+        """The most that is there at once."""
+        blocks = self.block + self.statistics + self.temporaries
+        return self.runtime + self.resident + self.activations + max(self.embedding, blocks)
 
 
 def estimate_memory(
@@ -53,16 +61,18 @@ def estimate_memory(
     batch_positions: int,
     weight_bytes: int = 4,
     resident_bytes: int = 0,
+    embedding: Shape = (0, 0),
 ) -> MemoryEstimate:
     """Return what a compression needs at its peak.
 
     Args:
         shapes: (m, n) of every dense projection by full module name.
-        config: what is to be done; ranks are left out, since factors are smaller than the matrix they replace.
+        config: what is to be done; of ranks only the keep ratio counts.
         positions: of all calibration batches, padding included.
         batch_positions: of the largest batch, padding included.
         weight_bytes: of one weight as it is computed with.
         resident_bytes: weights held through the whole run: none where blocks are streamed from disk, else the model.
+        embedding: (vocabulary, hidden), where blocks are streamed.
     """
     blocks: dict[str, dict[str, Shape]] = {}
     for name, shape in shapes.items():
@@ -70,12 +80,14 @@ def estimate_memory(
         blocks.setdefault(block, {})[projection] = shape
     largest = max(blocks.values(), key=lambda block: sum(rows * columns for rows, columns in block.values()))
     hidden = largest["self_attn.q_proj"][1]
-    parts = [_group_parts(group, largest, hidden, config, batch_positions) for group in GROUPS]
+    parts = [_group_parts(group, largest, hidden, config, batch_positions, weight_bytes) for group in GROUPS]
     statistics, temporaries = max(parts, key=sum)
+    weights = sum(rows * columns for rows, columns in largest.values())
     return MemoryEstimate(
         runtime=_RUNTIME_BYTES,
+        embedding=_COPIES * weight_bytes * embedding[0] * embedding[1],
         resident=resident_bytes,
-        block=2 * weight_bytes * sum(rows * columns for rows, columns in largest.values()),
+        block=int((1 + config.keep_ratio) * weight_bytes * weights),
         activations=2 * weight_bytes * positions * hidden,
         statistics=statistics,
         temporaries=temporaries,
@@ -89,19 +101,32 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _group_parts(
-    group: ProjectionGroup, block: Mapping[str, Shape], hidden: int, config: CompressionConfig, batch_positions: int
+    group: ProjectionGroup,
+    block: Mapping[str, Shape],
+    hidden: int,
+    config: CompressionConfig,
+    batch_positions: int,
+    weight_bytes: int,
 ) -> tuple[int, int]:
     """Return the bytes of a group's moments, and the most that is computed beside them."""
     inputs = block[group.projections[0]][1]
-    square = inputs * inputs
-    moments = (2 if config.alignment == "free" else 3) * square
-    if config.residual_targets and group.residual is not None:
-        moments += hidden * inputs
-    # A batch's inputs in both streams and their product; then the sums once more, divided by the tokens.
-    collecting = max(square + 2 * batch_positions * inputs, moments)
-    whitening = 3 * square  # the shrunk covariance, the eigenvalue routine's copy, the triangle
     rows = (sum if config.shared_inputs else max)(block[name][0] for name in group.projections)
+    square = inputs * inputs
+    if group.residual is None:
+        moments = 3 * square  # dense, shifted and cross
+    else:
+        moments = (1 if config.alignment == "free" else 2) * square + rows * inputs
+    widest = max(columns for _, columns in block.values())
+    # A batch in the wider half: what its activation takes and gives, in both streams, and the residual stream.
+    running = batch_positions * (5 * widest + 6 * hidden) * weight_bytes
+    converting = min(batch_positions, ROWS_AT_ONCE) * (inputs + max(rows, inputs)) * _DOUBLE
+    # The shrunk covariance and the triangle; with the eigenvectors, their routine's working space.
+    whitening = (5 if config.route == "eigen" else 2) * square
     smaller = min(rows, inputs)
-    # Triangle and ridged covariance; weight, target, weighed target and product; the Gram matrix and its eigenvectors.
-    solving = 2 * square + 4 * rows * inputs + 3 * smaller * smaller
-    return _DOUBLE * moments, _DOUBLE * max(collecting, whitening, solving)
+    # Triangle; weight, target, what is pulled, two pairs of factors, a product; Gram matrix, eigenvectors, their space.
+    solving = square + 5 * rows * inputs + 4 * smaller * smaller
+    if config.alignment == "free":
+        solving += rows * inputs  # the target, weighed
+    elif config.alignment != "none":
+        solving += square  # the ridged covariance
+    return _DOUBLE * moments, max(running + converting, _DOUBLE * whitening, _DOUBLE * solving)

@@ -19,7 +19,7 @@ from compression.errors import CalibrationError
 from compression.processes import sum_over_processes
 from compression.whitening import Whitening
 
-_ROWS = 2048
+ROWS_AT_ONCE = 2048
 """Tokens converted to float64 at once."""
 
 _COLUMNS = 256
@@ -142,8 +142,8 @@ def input_moments(
         x = normalized(dense_block, half, streams.dense[number])[inputs.keep]  # [tokens, n]
         shifted = normalized(shifted_block, half, streams.shifted[number])[inputs.keep]
         tokens += len(x)
-        for start in range(0, len(x), _ROWS):
-            left, right = (rows[start : start + _ROWS].double() for rows in (x, shifted))
+        for start in range(0, len(x), ROWS_AT_ONCE):
+            left, right = (rows[start : start + ROWS_AT_ONCE].double() for rows in (x, shifted))
             sums["dense"].add(left)
             sums["shifted"].add(right)
             sums["cross"].add(left, right)
@@ -199,8 +199,8 @@ def output_moments(
         aim = aim[inputs.keep]  # [tokens, m]
         streams.dense[number] = before + output
         tokens += len(x)
-        for start in range(0, len(x), _ROWS):
-            part = slice(start, start + _ROWS)
+        for start in range(0, len(x), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
             right, target = shifted[part].double(), aim[part].double()
             if root is not None:
                 target = root.weigh(target)  # pᵀR

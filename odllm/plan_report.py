@@ -31,7 +31,7 @@ def describe_plan(
         config,
         positions=sum(batch.input_ids.numel() for batch in batches),
         batch_positions=max(batch.input_ids.numel() for batch in batches),
-        resident_bytes=4 * before,  # `compress_folder` loads the model whole, as float32
+        embedding=tuple(model.model.embed_tokens.weight.shape),
     )
     dense = type(plan)(plan.shapes)
     return {

@@ -65,11 +65,14 @@ def measure_compression(
     torch.set_num_threads(threads)
     runtime = _peak_bytes()
     config = named_preset(preset, keep_ratio=keep_ratio)
-    shapes, vocabulary = (lambda empty: (dense_shapes(empty), empty.config.vocab_size))(empty_model(model))
+    empty = empty_model(model)
+    shapes, embedding = dense_shapes(empty), tuple(empty.model.embed_tokens.weight.shape)
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(1, vocabulary, (sequences, tokens), generator=generator)
+    ids = torch.randint(1, embedding[0], (sequences, tokens), generator=generator)
     batches = [CalibrationBatch(part, torch.ones_like(part)) for part in ids.split(batch)]
-    estimate = estimate_memory(shapes, config, positions=ids.numel(), batch_positions=batch * tokens)
+    estimate = estimate_memory(
+        shapes, config, positions=ids.numel(), batch_positions=batch * tokens, embedding=embedding
+    )
     started, cpu = time.perf_counter(), time.process_time()
     with write_folder(out, overwrite=True) as folder:
         report = compress_checkpoint(

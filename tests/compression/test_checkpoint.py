@@ -199,3 +199,20 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match=r"No space left.*Free some space"):
         write_tensors({"a": torch.ones(2)}, tmp_path / "a.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_save_leaves_nothing_of_the_first(llama, tmp_path):
+    ids = torch.arange(1, 9)[None]
+    for shard_bytes, sharded in ((10_000, True), (10**9, False), (20_000, True)):
+        with torch.no_grad():
+            llama.model.norm.weight.mul_(1.1)
+        save_model(llama, tmp_path, shard_bytes=shard_bytes)
+        assert (len(list(tmp_path.glob("*.safetensors"))) > 1) == sharded
+        assert (tmp_path / "model.safetensors.index.json").exists() == sharded
+        assert torch.equal(load_model(tmp_path)(ids).logits, llama(ids).logits)
+
+
+def test_shards_of_ours_load_with_from_pretrained(llama, tmp_path):
+    save_model(llama, tmp_path, shard_bytes=10_000)
+    ids = torch.arange(1, 9)[None]
+    assert torch.equal(LlamaForCausalLM.from_pretrained(tmp_path)(ids).logits, llama(ids).logits)

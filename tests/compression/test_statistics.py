@@ -7,7 +7,7 @@ import torch
 from compression.blocks import HALVES, embed
 from compression.calibration import CalibrationBatch
 from compression.errors import CalibrationError
-from compression.statistics import _COLUMNS, _ROWS, Streams, _Sum, input_moments, output_moments
+from compression.statistics import _COLUMNS, ROWS_AT_ONCE, Streams, _Sum, input_moments, output_moments
 
 ATTENTION, MLP = HALVES
 KINDS = ["attention_input", "attention_output", "mlp_input", "mlp_output"]
@@ -153,7 +153,7 @@ def test_a_symmetric_sum_is_whole_whatever_its_size(columns):
 
 
 def test_batches_of_more_tokens_than_are_converted_at_once_count_whole(llama):
-    length = _ROWS // 32 + 1
+    length = ROWS_AT_ONCE // 32 + 1
     ids = torch.randint(1, 61, (32, length), generator=torch.Generator().manual_seed(0))
     whole = CalibrationBatch(ids, torch.ones_like(ids))
     parts = [CalibrationBatch(part, torch.ones_like(part)) for part in ids.split(8)]

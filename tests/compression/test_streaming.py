@@ -39,6 +39,7 @@ CONFIGS = {
     "paper": preset("paper", alpha=0.5),
     "plain-svd": preset("plain-svd"),
     "dense-escape": CompressionConfig(dense=("model.layers.0.mlp.*", "*.2.self_attn.[qo]_proj")),
+    "shared-inputs": CompressionConfig(shared_inputs=True),
     "all-dense": CompressionConfig(keep_ratio=1.0),
 }
 
