@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from lcrec.calibration import CalibrationRequest
 from lcrec.dataset import load_dataset, save_codes
 from lcrec.embedded import embedded_movielens
 from lcrec.importers.movielens import import_movielens
