@@ -8,11 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psutil
 import torch
 
 from compression.calibration import CalibrationBatch
-from compression.checkpoint import load_model
+from compression.checkpoint import empty_model, load_model
+from compression.config import CompressionConfig
+from compression.errors import ConfigError
 from compression.importance import Allowed, Importance, output_importance
+from compression.memory_model import MemoryEstimate, estimate_memory
+from compression.pipeline import dense_shapes
 from lcrec.calibration import Calibration, CalibrationRequest, choose_calibration
 from lcrec.catalog import Catalog
 from lcrec.dataset import Dataset, load_dataset
@@ -63,6 +69,32 @@ class Calibrated:
     def batches(self) -> list[CalibrationBatch]:
         """The sequences as the algebra takes them."""
         return calibration_batches(self.chosen.batches)
+
+    def memory(self, config: CompressionConfig) -> MemoryEstimate:
+        """Return what a compression will need; no weight is looked at."""
+        model, positions = empty_model(self.model_folder), [batch.input_ids.numel() for batch in self.batches]
+        return estimate_memory(
+            dense_shapes(model),
+            config,
+            positions=sum(positions),
+            batch_positions=max(positions),
+            embedding=tuple(model.model.embed_tokens.weight.shape),
+        )
+
+    def check_memory(self, config: CompressionConfig) -> None:
+        """Check that the model's gradients fit into the memory that is free.
+
+        Raises:
+            ConfigError: they do not.
+        """
+        weighed = msgspec.structs.replace(config, weigh_outputs=True)
+        memory, free = self.memory(weighed), psutil.virtual_memory().available
+        needed = memory.importance + memory.gradients
+        if needed > free:
+            raise ConfigError(
+                f"the importance of outputs needs the whole model and its gradients, about {needed / 2**30:.1f} GiB; "
+                f"{free / 2**30:.1f} GiB are free. Choose --preset without-gradients, which holds one block at a time."
+            )
 
     def importance(self, progress: ProgressBar) -> Importance:
         """Return the Fisher information of the projections' outputs; the whole model is in memory meanwhile.

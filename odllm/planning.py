@@ -97,6 +97,8 @@ def find_plan(
     model_folder, dataset_folder = calibrated.model_folder, calibrated.dataset_folder
     model = empty_model(model_folder)
     open_tensors(model, model_folder)  # the headers are those of the model, or an error
+    if config.weigh_outputs or config.allocation == "importance":
+        calibrated.check_memory(config)
     if request.plan is not None:
         file = read_plan(request.plan)
         plan_for_model(file, model, request.plan)
