@@ -6,8 +6,10 @@ import pytest
 
 from compression.checkpoint import load_model
 from compression.config import preset
+from lcrec.calibration import CalibrationRequest
 from lcrec.dataset import load_dataset
 from lcrec.evaluate import popularity_ranker
+from odllm.calibrating import Calibrated
 from odllm.compressing import compress_folder
 from odllm.console import progress_bar
 from odllm.evaluation import evaluate_target, split_users
@@ -17,7 +19,7 @@ from odllm.studies.making import Maker, early_part
 from odllm.studies.protocol import Protocol, ask, draw_users
 from odllm.studies.running import Bench, ranked, run_cells
 
-HALF = Recipe(config=preset("plain-svd"), sequences=20)
+HALF = Recipe(config=preset("default"), sequences=20)
 
 
 @pytest.fixture
@@ -75,7 +77,8 @@ def test_the_dense_cell_is_what_odllm_evaluate_measures(bench, study_case):
 def test_a_made_model_is_the_one_of_odllm_compress(study_case, tmp_path):
     model, dataset = study_case
     made = Maker(dataset, load_dataset(dataset)).make(model, HALF)
-    compress_folder(model, dataset, tmp_path / "small", config=HALF.config, sequences=20, progress=progress_bar)
+    calibrated = Calibrated(model, dataset, CalibrationRequest(sequences=20))
+    compress_folder(calibrated, tmp_path / "small", config=HALF.config, progress=progress_bar)
     expected = load_model(tmp_path / "small").state_dict()
     assert all(tensor.equal(expected[name]) for name, tensor in made.model.state_dict().items())
     assert made.calibration_tokens > 0
