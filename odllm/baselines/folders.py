@@ -55,12 +55,11 @@ def sasrec_folder(
     """
     resolve_output(out, overwrite=overwrite)
     dataset = load_dataset(dataset_folder)
+    codes = dataset.require_codes().codes
     facts = dataset_facts(dataset, dataset_folder)
     model, card = train_sasrec(dataset, recipe, facts=facts, seed=seed, progress=progress)
     split = dataset.split()
-    found = evaluate(
-        sasrec_ranker(model, dataset), split.test_history, split.test_target, dataset.require_codes().codes
-    )
+    found = evaluate(sasrec_ranker(model, dataset), split.test_history, split.test_target, codes)
     record = {
         "method": "SASRec",
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

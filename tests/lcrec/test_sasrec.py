@@ -117,9 +117,9 @@ def test_another_catalogue_is_refused(ring):
         sasrec_ranker(SasRec(13, RECIPE), ring)
 
 
-def test_a_dataset_without_codes_is_refused(ring):
+def test_a_dataset_without_codes_cannot_be_ranked(ring):
     with pytest.raises(ItemCodesError, match="odllm codes"):
-        train_sasrec(replace(ring, codes=None), RECIPE, facts={})
+        sasrec_ranker(SasRec(12, RECIPE), replace(ring, codes=None))
 
 
 def test_nothing_to_train_on_is_said(ring):
