@@ -30,6 +30,11 @@ class RankPlan:
     keep_ratio: float = 1.0
 
     @property
+    def stacked(self) -> bool:
+        """Whether projections that read one input are one matrix here, with one input factor."""
+        return any("+" in name for name in self.shapes)
+
+    @property
     def parameters_before(self) -> int:
         """Parameters of all projections, dense."""
         return sum(rows * columns for rows, columns in self.shapes.values())

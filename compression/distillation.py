@@ -26,11 +26,11 @@ class CodeLogits(nn.Module):
         super().__init__()
         self.model = model
         self.ids = ids
-        self.bfloat16 = bfloat16
+        self.in_bfloat16 = bfloat16
 
     def forward(self, batch: CalibrationBatch) -> torch.Tensor:
         """Return the logits at the positions that are not padding, `[rows, vocabulary or len(ids)]`."""
-        with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             hidden = self.model.model(
                 input_ids=batch.input_ids,
                 attention_mask=batch.attention_mask,

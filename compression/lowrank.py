@@ -57,7 +57,7 @@ class LowRankLinear(nn.Module):
     Args:
         in_features: columns of the dense matrix it stands for.
         out_features: rows of the dense matrix it stands for.
-        rank: inner size, 1 … min(in_features, out_features).
+        rank: inner size, 1 … in_features; above out_features only where others read through the same input factor.
         bias: whether the output factor adds a bias.
         device: where the factors are made.
         dtype: of the factors.
@@ -77,11 +77,10 @@ class LowRankLinear(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        largest = min(in_features, out_features)
-        if not 1 <= rank <= largest:
+        if not 1 <= rank <= in_features:
             raise RankError(
                 f"rank {rank} does not fit a matrix of {out_features} × {in_features}: "
-                f"expected 1 to {largest}. Correct the rank, or leave the layer dense."
+                f"expected 1 to {in_features}. Correct the rank, or leave the layer dense."
             )
         self.input_factor = nn.Linear(in_features, rank, bias=False, device=device, dtype=dtype)
         self.output_factor = nn.Linear(rank, out_features, bias=bias, device=device, dtype=dtype)

@@ -130,9 +130,10 @@ def compress_blocks(
     """
     started = time.monotonic()
     model = source.model
-    units = unit_shapes(model, shared=config.shared_inputs)
+    if plan is None:
+        plan = plan_for(model, config)
     # A plan may come of measured times, which are others in each process.
-    plan = from_first_process(plan_for(model, config) if plan is None else check_plan(plan, units))
+    plan = from_first_process(check_plan(plan, unit_shapes(model, shared=plan.stacked)))
     tokens = check_batches(batches, model.config.vocab_size)
     _check_tokens(tokens, plan, config)
     shared = share_of([batch for batch in batches if batch.tokens])

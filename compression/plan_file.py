@@ -149,19 +149,14 @@ def read_plan(path: Path) -> PlanFile:
         raise RankError(f'{path}: {error}. A rank is a whole number, or "dense".') from error
 
 
-def plan_for_model(file: PlanFile, model: Any, path: Path, *, shared_inputs: bool = False) -> RankPlan:
-    """Return the plan of a file, checked against a dense model and whether its factors are to be shared.
+def plan_for_model(file: PlanFile, model: Any, path: Path) -> RankPlan:
+    """Return the plan of a file, checked against a dense model; whether input factors are shared is the file's to say.
 
     Raises:
         RankError: it is for another model, a projection is unknown or missing, or a rank does not pay.
         UnsupportedModelError: the model is not of the LLaMA family, or is compressed already.
     """
-    shapes = unit_shapes(model, shared=shared_inputs)
-    if any("+" in name for name in file.ranks) != shared_inputs:
-        raise RankError(
-            f"{path} is for factors that are {'not ' if shared_inputs else ''}shared between projections of one input, "
-            f"and they are {'' if shared_inputs else 'not '}to be: choose the preset that the plan was made for."
-        )
+    shapes = unit_shapes(model, shared=any("+" in name for name in file.ranks))
     wrong = [f"{name} is unknown{_nearest(name, shapes)}" for name in file.ranks if name not in shapes]
     wrong += [f"{name} has no rank" for name in shapes if name not in file.ranks]
     if wrong:

@@ -19,12 +19,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 from torch import nn
 
 from compression.calibration import CalibrationBatch, check_batches
 from compression.distillation import CodeLogits, distillation_loss, next_tokens
 from compression.errors import CalibrationError
+from compression.processes import from_first_process
 from compression.recovery_config import RecoveryConfig, RecoveryReport
 from compression.trainable import put_back, trainable, values_of
 from odllm_artifact import Progress, silent
@@ -66,13 +67,14 @@ def recover(
     check_batches(batches, student.config.vocab_size)
     accelerator = Accelerator(gradient_accumulation_steps=config.accumulation)
     drawn = islice(_shuffled(batches, config.seed), accelerator.process_index, None, accelerator.num_processes)
-    tokens, divergences = 0, []
+    tokens = 0
+    divergences: list[float] = []
     with _placed(accelerator.device, student, teacher), trainable(student, config) as learning:
         distillation = _Distillation(student, teacher, learning, code_token_ids, config, accelerator)
         best = _Best(student, learning, validate, config.validations)
         while True:
             # One clock for all processes: they must stop at the same step.
-            spent = _agreed(_spent(config, started, len(divergences)))
+            spent = from_first_process(_spent(config, started, len(divergences)))
             if best.due(spent):
                 best.ask(len(divergences), accelerator)
             if spent >= 1:
@@ -168,7 +170,7 @@ class _Best:
         """Validate in the first process, and keep the values if they are better than all before."""
         assert self.validate is not None
         with torch.no_grad():
-            score = _agreed(float(self.validate(self.student)) if accelerator.is_main_process else math.nan)
+            score = from_first_process(float(self.validate(self.student)) if accelerator.is_main_process else math.nan)
         if self.step is None or score > max(before for _, before in self.scores):
             self.step, self.values = step, values_of(self.learning)
         self.scores.append((step, score))
@@ -190,11 +192,6 @@ def _placed(device: torch.device, *models: nn.Module) -> Iterator[None]:
     finally:
         for model, where in zip(models, before, strict=True):
             model.to(where)
-
-
-def _agreed(value: float) -> float:
-    """Return the first process's value in every process."""
-    return float(broadcast_object_list([value])[0])
 
 
 def _spent(config: RecoveryConfig, started: float, steps: int) -> float:

@@ -9,7 +9,7 @@ import msgspec
 from compression.errors import ConfigError
 
 RecoveryMethod = Literal["factors", "lora"]
-"""`factors`: all of the factors learn. `lora`: adapters of a low rank on the factors learn, and are merged into them."""
+"""`factors`: all of the factors learn. `lora`: adapters of a low rank on them learn, and are merged into them."""
 
 LEARNING_RATES: dict[RecoveryMethod, float] = {"factors": 2e-3, "lora": 5e-3}
 """The best measured of each method (docs/compression.md)."""

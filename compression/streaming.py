@@ -113,7 +113,7 @@ def compress_checkpoint(
         work_folder: where finished blocks are kept; a later call with the same weights, batches, config and plan goes
             on there and gives the same bits.
         plan: ranks to use instead of those that `config` gives.
-        importance: as `compress`.
+        importance: of the projections' outputs, as `compress`; to take it needs the whole model once.
         dtype: what is computed in; None keeps what is stored. Statistics and factors are computed in float64.
         device: `auto` is a CUDA device if there is one, else the CPU.
         shard_bytes: as `write_model`.

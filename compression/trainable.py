@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from compression.errors import ConfigError
-from compression.lowrank import factored_linears
+from compression.lowrank import factored_linears, shared_inputs
 from compression.recovery_config import RecoveryConfig
 
 FACTORS = ("input_factor", "output_factor")
@@ -82,13 +82,24 @@ def _factors(student: nn.Module) -> Iterator[list[nn.Parameter]]:
 @contextmanager
 def _adapters(student: nn.Module, config: RecoveryConfig) -> Iterator[list[nn.Parameter]]:
     """Put LoRA adapters on the factors; merge them into the factors at the end."""
+    shared = shared_inputs(student)
     tuner = _lora_model(student, config)
+    _share(student, shared)
     try:
         yield [parameter for name, parameter in student.named_parameters() if "lora_" in name]
+        tuner.merge_and_unload()
     except BaseException:
         tuner.unload()
         raise
-    tuner.merge_and_unload()
+    finally:
+        _share(student, shared)
+
+
+def _share(student: nn.Module, shared: dict[str, str]) -> None:
+    """Have projections read through one input factor again: PEFT replaces it in the first of them only."""
+    layers = factored_linears(student)
+    for name, owner in shared.items():
+        layers[name].share_input(layers[owner])
 
 
 def _lora_model(student: nn.Module, config: RecoveryConfig) -> Any:

@@ -146,15 +146,16 @@ class _TreeDecoder:
         return self._forward(tokens, self.visible, self.position.expand(users, beams), keep=beams)
 
     def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, keep: int = 1) -> Tensor:
+        device = self.model.device  # the search itself stays where the catalogue is: on the CPU
         output = self.model(
-            input_ids=ids,
-            attention_mask=mask[:, None],
-            position_ids=positions,
+            input_ids=ids.to(device),
+            attention_mask=mask[:, None].to(device),
+            position_ids=positions.to(device),
             past_key_values=self.cache,
             use_cache=True,
             logits_to_keep=keep,
         )
-        return output.logits.float()
+        return output.logits.float().cpu()
 
 
 _Expand = Callable[[_Beams, Tensor, Tensor, int, int], tuple[_Beams, Tensor, Tensor]]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from accelerate import PartialState
 
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig
@@ -24,16 +23,7 @@ from lcrec.model import code_token_ids
 from lcrec.prompt import Prompt, read_card
 from odllm.calibrating import Calibrated, ProgressBar, sequence_batches
 from odllm.planning import PlanRequest, find_plan
-from odllm_artifact import (
-    Progress,
-    partial_folder,
-    read_json,
-    resolve_output,
-    sha256_folder,
-    silent,
-    write_folder,
-    write_json,
-)
+from odllm_artifact import Progress, partial_folder, read_json, sha256_folder, silent, write_json
 
 CARRIED_OVER = ("recommender.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 """What makes a language model's folder a recommender: the same for the compressed one."""
@@ -58,7 +48,7 @@ def compress_folder(
     """Compress a recommender into the folder `out` and return what its `compression.json` says.
 
     One block of the model is in memory at a time, but for the gradients and the recovery. Under `accelerate launch`
-    every process calls this and takes its share; the first one writes, and has something to return.
+    the processes share the calibration; only the first one writes, recovers and has something to return.
 
     Args:
         calibrated: the dense recommender and the sequences that calibrate.
@@ -71,15 +61,14 @@ def compress_folder(
 
     Raises:
         CompressionError: the model or the calibration data cannot be used, or the ratio cannot be met.
-        LcrecError: the dataset or the recommender is damaged, or not one calibration budget is given.
+        LcrecError: the dataset or the recommender is damaged.
         ArtifactError: `out` is in the way.
     """
     if recovery is not None:
         require_installed(recovery)
-    model_folder = calibrated.model_folder
-    batches = calibrated.batches
+    model_folder, batches = calibrated.model_folder, calibrated.batches
     with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:
-        progress = progress if is_first_process() else _quiet
+        progress = progress if is_first_process() else _no_progress
         if plan is None:
             plan = find_plan(calibrated, config, PlanRequest(), progress, work=out)
         importance = calibrated.importance(progress) if config.weigh_outputs else None
@@ -95,10 +84,9 @@ def compress_folder(
                 progress=bar,
             )
         recovered = None
-        if recovery is not None and report.linears:
-            student = load_model(from_first_process(folder))  # which is written when the first one gets here
-            with progress("recovering") as bar:
-                recovered = _distil(student, model_folder, calibrated.dataset, calibrated.prompt, recovery, bar)
+        if recovery is not None and from_first_process(bool(report.linears)):
+            student = load_model(from_first_process(folder))
+            recovered = _distil(student, model_folder, calibrated.dataset, calibrated.prompt, recovery, progress)
             if is_first_process():
                 save_model(student, folder)
         if not is_first_process():
@@ -107,7 +95,7 @@ def compress_folder(
             "calibration": msgspec.to_builtins(calibrated.chosen.report),
             "recovery": msgspec.to_builtins(recovered),
             "sources": {"model": sha256_folder(model_folder), "dataset": sha256_folder(calibrated.dataset_folder)},
-            "seed": calibrated.choice.seed,
+            "seed": calibrated.seed,
         }
         _carry_over(model_folder, folder, record)
         write_plan(plan, folder / PLAN_FILE)
@@ -126,27 +114,28 @@ def recover_folder(
 ) -> dict[str, Any]:
     """Distil the factors of a compressed model from the dense one into the folder `out`.
 
-    Under `accelerate launch` every process calls this; the first one writes.
-
     Returns:
-        What the new `compression.json` says.
+        What the new `compression.json` says; under `accelerate launch` to the first process only, which writes.
 
     Raises:
         CompressionError: `compressed` has no factors, or a folder is damaged.
         LcrecError: the dataset or the recommender is damaged.
         ArtifactError: `out` is in the way.
     """
-    resolve_output(out, overwrite=overwrite)
+    require_installed(config)
     dataset, prompt = load_dataset(dataset_folder), read_card(dense).prompt
     report = read_json(compressed / REPORT) if (compressed / REPORT).is_file() else {}
     student = load_model(compressed)
-    with progress("recovering") as bar:
-        recovery = _distil(student, dense, dataset, prompt, config, bar)
-    record: dict[str, Any] = report | {"recovery": msgspec.to_builtins(recovery)}
-    if PartialState().is_main_process:
-        with write_folder(out, overwrite=overwrite) as folder:
-            save_model(student, folder)
-            _carry_over(compressed, folder, record)
+    with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:
+        progress = progress if is_first_process() else _no_progress
+        recovery = _distil(student, dense, dataset, prompt, config, progress)
+        if not is_first_process():
+            return {}
+        record: dict[str, Any] = report | {"recovery": msgspec.to_builtins(recovery)}
+        save_model(student, folder)
+        _carry_over(compressed, folder, record)
+        if (compressed / PLAN_FILE).is_file():
+            shutil.copyfile(compressed / PLAN_FILE, folder / PLAN_FILE)
     return record
 
 
@@ -156,7 +145,7 @@ def recovery_options(
     seed: int = 0,
     *,
     max_steps: int | None = None,
-    lora_rank: int | None = None,
+    lora_rank: int = 16,
 ) -> RecoveryConfig:
     """Return the measured best options of a recommender's recovery within a budget.
 
@@ -164,17 +153,18 @@ def recovery_options(
         ConfigError: not one budget, or an option is out of range.
     """
     # Validated at the start and the end only: in between it costs steps, and picks by noise.
-    config = RecoveryConfig(seconds=seconds, max_steps=max_steps, method=method, seed=seed, validations=1)
-    return config if lora_rank is None else msgspec.structs.replace(config, lora_rank=lora_rank)
+    return RecoveryConfig(
+        seconds=seconds, max_steps=max_steps, method=method, lora_rank=lora_rank, seed=seed, validations=1
+    )
 
 
-def _quiet(title: str) -> AbstractContextManager[Progress]:
-    """Open no bar: one process's is enough."""
+def _no_progress(_: str) -> AbstractContextManager[Progress]:
+    """Open no bar: the first process has one for all."""
     return nullcontext(silent)
 
 
 def _distil(
-    student: Any, dense: Path, dataset: Dataset, prompt: Prompt, config: RecoveryConfig, bar: Progress
+    student: Any, dense: Path, dataset: Dataset, prompt: Prompt, config: RecoveryConfig, progress: ProgressBar
 ) -> RecoveryReport:
     """Distil on the training sequences, unless the factors were better before, by validation NDCG@10."""
     split, catalog, codes = dataset.split(), dataset_catalog(dataset), dataset.require_codes().codes
@@ -185,15 +175,16 @@ def _distil(
         found = evaluate(ranker, split.validation_history[users], split.validation_target[users], codes)
         return float(found.summary()["ndcg@10"])  # type: ignore[arg-type]
 
-    return recover(
-        student,
-        load_model(dense),
-        sequence_batches(dataset, prompt, RECOVERY_BATCH, config.seed),
-        config,
-        code_token_ids=code_token_ids(prompt),
-        validate=validate,
-        progress=bar,
-    )
+    with progress("recovering") as bar:
+        return recover(
+            student,
+            load_model(dense),
+            sequence_batches(dataset, prompt, RECOVERY_BATCH, config.seed),
+            config,
+            code_token_ids=code_token_ids(prompt),
+            validate=validate,
+            progress=bar,
+        )
 
 
 def _carry_over(source: Path, folder: Path, record: dict[str, Any]) -> None:

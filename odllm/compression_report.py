@@ -35,18 +35,18 @@ def recovery_line(recovery: dict[str, Any]) -> str:
     judged = f", validation NDCG@10 {scores[0][1]:.4f} → {scores[-1][1]:.4f}" if scores else ""
     kept = ", the factors were better before and are kept" if scores and not recovery["best_step"] else ""
     return (
-        f"recovery: {recovery['method']}, {recovery['trainable_parameters']:,} parameters, {recovery['steps']} steps in "
-        f"{recovery['seconds']:.0f} s, KL {recovery['kl_first']:.4f} → {recovery['kl_last']:.4f}{judged}{kept}"
+        f"recovery: {recovery['method']}, {recovery['trainable_parameters']:,} parameters, {recovery['steps']} steps "
+        f"in {recovery['seconds']:.0f} s, KL {recovery['kl_first']:.4f} → {recovery['kl_last']:.4f}{judged}{kept}"
     )
 
 
 def _calibration_line(calibration: dict[str, Any]) -> str:
     levels = zip(calibration["code_tokens"], calibration["code_tokens_of_data"], strict=True)
+    by_level = ", ".join(f"{there} of {all_}" for there, all_ in levels)
+    lengths = f"{calibration['mean_items']:.1f} items (data: {calibration['mean_items_of_data']:.1f})"
     return (
-        f"calibration: {calibration['sequences']:,} sequences ({calibration['choice']}), {calibration['tokens']:,} "
-        f"tokens, {calibration['coverage']:.0%} of the code tokens "
-        f"(by level {', '.join(f'{a} of {b}' for a, b in levels)}), "
-        f"{calibration['mean_items']:.1f} items a sequence (data: {calibration['mean_items_of_data']:.1f})"
+        f"calibration: {calibration['sequences']:,} sequences ({calibration['choice']}) of {lengths}, "
+        f"{calibration['coverage']:.1%} of the data's code tokens (by level {by_level})"
     )
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from compression.allocation import Shape
 from compression.checkpoint import empty_model
 from compression.config import CompressionConfig
-from compression.memory_model import estimate_memory
 from compression.pipeline import count_parameters, dense_shapes
 from compression.plan_file import PlanFile
 from compression.time_model import estimate_flops, time_class
@@ -24,18 +21,8 @@ def describe_plan(
 ) -> dict[str, Any]:
     """Return what a compression under a plan gives and takes; no weight is looked at."""
     model, plan, stored = empty_model(calibrated.model_folder), file.plan(), find_precision(precision)
-    batches = calibrated.batches
-    before = count_parameters(model)
-    tokens = sum(batch.tokens for batch in batches)
-    shapes = dense_shapes(model)
-    memory = estimate_memory(
-        shapes,
-        config,
-        positions=sum(batch.input_ids.numel() for batch in batches),
-        batch_positions=max(batch.input_ids.numel() for batch in batches),
-        resident_bytes=_for_gradients(shapes, before) if config.weigh_outputs else 0,
-        embedding=tuple(model.model.embed_tokens.weight.shape),
-    )
+    before, tokens = count_parameters(model), sum(batch.tokens for batch in calibrated.batches)
+    shapes, memory = dense_shapes(model), calibrated.memory(config)
     dense = type(plan)(plan.shapes)
     return {
         "plan": msgspec.to_builtins(file),
@@ -49,8 +36,3 @@ def describe_plan(
         "memory": msgspec.to_builtins(memory) | {"peak": memory.peak},
         "time": time_class(estimate_flops(shapes, config, tokens=tokens), threads),
     }
-
-
-def _for_gradients(shapes: Mapping[str, Shape], parameters: int) -> int:
-    """Return the bytes of the whole model in float32 and of the float64 importance of all outputs."""
-    return 4 * parameters + 8 * sum(rows * rows for rows, _ in shapes.values())

@@ -41,6 +41,8 @@ def recover(
         seconds = 60.0
     config = recovery_options(seconds, method, seed, max_steps=steps, lora_rank=lora_rank)  # type: ignore[arg-type]
     record = recover_folder(model, dense, dataset, out, config=config, overwrite=overwrite, progress=progress_bar)
+    if not record:  # one of several processes, and not the one that writes
+        return
     if json:
         print_json(record["recovery"])
     else:

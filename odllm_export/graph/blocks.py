@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -141,14 +141,26 @@ def _bias(loader: Loader, name: str, width: int) -> str | None:
     return loader.vector(name, width) if name in loader.tensors else None
 
 
-def apply_linears(body: GraphBuilder, storage: Storage, linears: Sequence[Linear], x: str) -> list[str]:
-    """Return the projections' outputs in order, for `x [1, tokens, in]`."""
+def apply_linears(
+    body: GraphBuilder,
+    storage: Storage,
+    linears: Sequence[Linear],
+    x: str,
+    cut_first: Callable[[str], str] | None = None,
+) -> list[str]:
+    """Return the projections' outputs in order, for `x [1, tokens, in]`.
+
+    `cut_first` takes the rows that the first output is wanted for from what the input factor made of all rows: of one
+    `Linear` of a shared input factor.
+    """
     results = []
     for linear in linears:
         hidden = storage.multiply(body, x, linear.stacked)
         parts = [hidden] * len(linear.output_factors)
         if len(linear.widths) > 1:
             parts = body.ops("Split", hidden, body.constant(linear.widths), outputs=len(linear.widths), axis=2)
+        if cut_first is not None:
+            parts[0] = cut_first(parts[0])
         for part, factor, bias in zip(parts, linear.output_factors, linear.biases, strict=True):
             y = storage.multiply(body, part, factor) if factor else part
             results.append(body.op("Add", y, bias) if bias else y)
@@ -157,8 +169,13 @@ def apply_linears(body: GraphBuilder, storage: Storage, linears: Sequence[Linear
 
 @dataclass(frozen=True)
 class Block:
-    """The weights of one decoder block, as graph names; the norms of queries and keys where the family has them."""
+    """The weights of one decoder block, as graph names; the norms of queries and keys where the family has them.
 
+    Only the last rows go through a block that is `cut`. Its query is a matrix of its own, and `kv` the others, unless
+    all three share an input factor; elsewhere `q` is all three and `kv` empty.
+    """
+
+    cut: bool
     attention_norm: str
     q_norm: str | None
     k_norm: str | None
@@ -173,16 +190,15 @@ class Block:
 def load_block(loader: Loader, decoder: Decoder, index: int, *, all_rows: bool = False, stacked: bool = True) -> Block:
     """Stream the weights of block `index`.
 
-    In the last block only the last rows go through the query, so its query is a matrix of its own; in the
-    others, and in all of them with `all_rows`, query, key and value are stacked (`q` holds all three and `kv` is
-    empty). Without `stacked` no two projections share a product, and no output is split: each has a range of its own,
-    for activations of few bits.
+    The last block is cut, but with `all_rows`. Without `stacked` no product's output is split: each has a range of its
+    own, for activations of few bits.
     """
     prefix, shapes = f"model.layers.{index}", decoder.projections
 
     def linears(*names: str) -> list[Linear]:
         (in_features,) = {shapes[name][1] for name in names}
-        stacks = [names] if stacked else [[name] for name in names]
+        together = stacked or shares(names[0])
+        stacks = [names] if together else [[name] for name in names]
         return [
             linear
             for stack in stacks
@@ -191,6 +207,9 @@ def load_block(loader: Loader, decoder: Decoder, index: int, *, all_rows: bool =
             )
         ]
 
+    def shares(name: str) -> bool:
+        return len(loader.tensors.readers(loader.tensors.input_factor(f"{prefix}.{name}"))) > 1
+
     def norm(name: str, width: int = decoder.hidden) -> str:
         return loader.vector(f"{prefix}.{name}.weight", width)
 
@@ -198,14 +217,16 @@ def load_block(loader: Loader, decoder: Decoder, index: int, *, all_rows: bool =
         return norm(name, decoder.head_size) if decoder.query_key_norms else None
 
     _check_biases(loader.tensors, decoder, prefix)
-    is_last = index == decoder.layers - 1 and not all_rows
+    cut = index == decoder.layers - 1 and not all_rows
+    apart = cut and not shares("self_attn.q_proj")
     keys_values = ("self_attn.k_proj", "self_attn.v_proj")
     return Block(
+        cut=cut,
         attention_norm=norm("input_layernorm"),
         q_norm=head_norm("self_attn.q_norm"),
         k_norm=head_norm("self_attn.k_norm"),
-        q=linears("self_attn.q_proj", *(() if is_last else keys_values)),
-        kv=linears(*keys_values) if is_last else [],
+        q=linears("self_attn.q_proj", *(() if apart else keys_values)),
+        kv=linears(*keys_values) if apart else [],
         o=linears("self_attn.o_proj"),
         mlp_norm=norm("post_attention_layernorm"),
         gate_up=linears("mlp.gate_proj", "mlp.up_proj"),
@@ -259,6 +280,18 @@ def _turned(
     return body.op("RotaryEmbedding", x, *caches, positions, num_heads=heads)
 
 
+def cut_queries(
+    body: GraphBuilder, storage: Storage, block: Block, x: str, cut: Callable[[str], str]
+) -> tuple[str, str, str]:
+    """Return queries of the rows that `cut` takes, and keys and values of all rows, of a block that is cut."""
+    if block.kv:
+        (queries,) = apply_linears(body, storage, block.q, cut(x))
+        keys, values = apply_linears(body, storage, block.kv, x)
+    else:
+        queries, keys, values = apply_linears(body, storage, block.q, x, cut)
+    return queries, keys, values
+
+
 def apply_block(
     body: GraphBuilder,
     storage: Storage,
@@ -286,10 +319,13 @@ def apply_block(
     """
     normed = rms_norm(body, x, block.attention_norm, decoder)
     mask, query_positions = rows.mask, rows.positions
-    if block.kv:  # the last block: only the rows whose logits are read go on
-        keys, values = apply_linears(body, storage, block.kv, normed)
-        (queries,) = apply_linears(body, storage, block.q, body.last(normed, rows.last, axis=1))
-        x, mask, query_positions = body.last(x, rows.last, axis=1), rows.last_mask, rows.last_positions
+    if block.cut:  # only the rows whose logits are read go on
+
+        def cut(value: str) -> str:
+            return body.last(value, rows.last, axis=1)
+
+        queries, keys, values = cut_queries(body, storage, block, normed, cut)
+        x, mask, query_positions = cut(x), rows.last_mask, rows.last_positions
     else:
         queries, keys, values = apply_linears(body, storage, block.q, normed)
     queries = _turned(body, decoder, queries, block.q_norm, caches, query_positions, decoder.heads)

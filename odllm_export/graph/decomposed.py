@@ -26,7 +26,7 @@ from onnx import TensorProto
 
 from lcrec.prompt import Prompt
 from odllm_export.families.decoder import Decoder
-from odllm_export.graph.blocks import Block, apply_linears
+from odllm_export.graph.blocks import Block, apply_linears, cut_queries
 from odllm_export.graph.builder import GraphBuilder, WeightFile, value_info
 from odllm_export.graph.cache import names
 from odllm_export.graph.qdq import embedding_rows
@@ -104,7 +104,7 @@ class _Pass:
         seen = _Seen(cosines, sines, "mask")
         x = embedding_rows(body, "ids", self.weights.embedding)
         for index, block in enumerate(self.weights.blocks):
-            x, *new = self._block(block, x, seen, names(index), reads_one=self.reads_one and bool(block.kv))
+            x, *new = self._block(block, x, seen, names(index), reads_one=self.reads_one and block.cut)
             for value, past in zip(new, names(index), strict=True):
                 body.emit(value, f"new_{past}")
         rows = 1 if self.reads_one else self.tokens
@@ -134,15 +134,14 @@ class _Pass:
         """Return the block's output, and its new keys and values; with `reads_one` only the row `last` goes on."""
         body, decoder, storage = self.body, self.decoder, self.weights.storage
         of_queries, rows = seen, self.tokens
-        normed = queried = self._norm(x, block.attention_norm)
+        normed = self._norm(x, block.attention_norm)
         if reads_one:
-            x, queried = (body.op("Gather", value, "last", axis=1) for value in (x, normed))
+            queries, keys, values = cut_queries(body, storage, block, normed, self._last)
+            x = self._last(x)
             of_queries = _Seen(*(body.op("Gather", v, "last", axis=2) for v in (seen.cosines, seen.sines, seen.mask)))
             rows = 1
-        queries, keys, values = (
-            apply_linears(body, storage, [linear], source)[0]
-            for linear, source in zip([*block.q, *block.kv], (queried, normed, normed), strict=True)
-        )
+        else:
+            queries, keys, values = apply_linears(body, storage, [*block.q, *block.kv], normed)
         queries = self._turned(self._heads(queries, rows, decoder.heads, block.q_norm), of_queries)
         keys = self._turned(self._heads(keys, self.tokens, decoder.kv_heads, block.k_norm), seen)
         values = self._heads(values, self.tokens, decoder.kv_heads)
@@ -156,6 +155,9 @@ class _Pass:
         gate = body.op("Mul", gate, body.op("Sigmoid", gate))
         (down,) = apply_linears(body, storage, block.down, body.op("Mul", gate, up))
         return body.op("Add", x, down), keys, values
+
+    def _last(self, x: str) -> str:
+        return self.body.op("Gather", x, "last", axis=1)
 
     def _norm(self, x: str, weight: str) -> str:
         body = self.body

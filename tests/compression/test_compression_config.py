@@ -6,7 +6,7 @@ from compression.errors import ConfigError, KeepRatioError
 
 
 def test_presets_say_what_differs_from_the_defaults():
-    assert preset("default") == CompressionConfig()
+    assert preset("default") == CompressionConfig(weigh_outputs=True, shared_inputs=True, allocation="importance")
     assert preset("whitened").alignment == "none"
     plain = preset("plain-svd", keep_ratio=0.3)
     assert (plain.normalize, plain.alignment, plain.keep_ratio) == (False, "none", 0.3)

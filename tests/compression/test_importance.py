@@ -6,7 +6,7 @@ import torch
 from compression.allocation import RankPlan
 from compression.calibration import CalibrationBatch
 from compression.config import CompressionConfig
-from compression.errors import CalibrationError
+from compression.errors import CalibrationError, ConfigError
 from compression.importance import output_importance
 from compression.lowrank import projection_names
 from compression.pipeline import compress, dense_shapes
@@ -69,7 +69,7 @@ def test_half_the_dropped_energy_estimates_the_divergence(llama, make_batches, n
     importance = output_importance(llama, batches, CANDIDATES, allowed)
     student = copy.deepcopy(llama)
     shapes = dense_shapes(student)
-    config = CompressionConfig(shrinkage=1e-6, scarcity=0.0)
+    config = CompressionConfig(weigh_outputs=True, shrinkage=1e-6, scarcity=0.0)
     report = compress(student, batches, config, plan=RankPlan(shapes, {name: 15}), importance=importance)
     (linear,) = report.linears
     measured = divergence_a_token(student, llama, batches)
@@ -83,23 +83,34 @@ def test_weighed_factors_diverge_less(make_llama, make_batches):
         dense = make_llama()
         importance = output_importance(dense, batches, CANDIDATES, allowed) if weighed else None
         student = copy.deepcopy(dense)
-        compress(student, batches, CompressionConfig(), importance=importance)
+        compress(student, batches, CompressionConfig(weigh_outputs=weighed), importance=importance)
         apart[weighed] = divergence_a_token(student, dense, batches)
     assert apart[True] < 0.9 * apart[False]
 
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_reported_losses_still_fall_by_alignment(llama, batches, importance, shared):
-    report = compress(llama, batches, CompressionConfig(shared_inputs=shared), importance=importance)
+    report = compress(
+        llama, batches, CompressionConfig(weigh_outputs=True, shared_inputs=shared), importance=importance
+    )
     for linear in report.linears:
         assert 0 <= linear.loss_after <= linear.loss_before * (1 + 1e-6)
 
 
 def test_a_resumed_run_knows_the_importance(make_llama, batches, importance, tmp_path):
-    compress(make_llama(), batches, CompressionConfig(), work_folder=tmp_path, importance=importance)
-    assert compress(make_llama(), batches, CompressionConfig(), work_folder=tmp_path).blocks_resumed == 0
-    report = compress(make_llama(), batches, CompressionConfig(), work_folder=tmp_path)
-    assert report.blocks_resumed == 2
+    config = CompressionConfig(weigh_outputs=True)
+    compress(make_llama(), batches, config, work_folder=tmp_path, importance=importance)
+    again = compress(make_llama(), batches, config, work_folder=tmp_path, importance=importance)
+    assert again.blocks_resumed == 2
+    other = output_importance(make_llama(), batches, CANDIDATES, allowed, seed=5)
+    assert compress(make_llama(), batches, config, work_folder=tmp_path, importance=other).blocks_resumed == 0
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+def test_importance_is_given_with_the_option_that_uses_it_and_only_then(llama, batches, importance, weighed):
+    given = None if weighed else importance
+    with pytest.raises(ConfigError, match=f"weigh_outputs is {weighed} and importance is"):
+        compress(llama, batches, CompressionConfig(weigh_outputs=weighed), importance=given)
 
 
 def test_sequences_without_a_choice_are_refused(llama):

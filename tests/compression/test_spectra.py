@@ -26,7 +26,7 @@ def test_losses_are_the_tail_of_the_energies():
     assert relative_losses(torch.zeros(3)) == [0.0] * 4
 
 
-@pytest.mark.parametrize("name", ["default", "plain-svd"])
+@pytest.mark.parametrize("name", ["whitened", "plain-svd"])
 def test_the_spectrum_tells_the_error_of_every_rank_before_it_is_cut(llama, batches, shapes, name):
     """In the dense model, at the very inputs the spectra come from: compression of one projection alone agrees."""
     config = preset(name, alignment="none", shrinkage=0.0, scarcity=0.0)
@@ -34,7 +34,7 @@ def test_the_spectrum_tells_the_error_of_every_rank_before_it_is_cut(llama, batc
     report = compress(copy.deepcopy(llama), batches, config)
     first = report.linears[0]  # the only group whose inputs nothing has shifted
     energies = measure_losses(llama, batches, config, shapes).projections[first.name].energies
-    if name == "default":
+    if name == "whitened":
         assert energies[first.rank] == pytest.approx(first.loss_before, rel=1e-6)
     assert len(found) == min(shapes[QUERY]) + 1
     assert found[0] == 1.0

@@ -1,6 +1,7 @@
 """`odllm compress`: plans made, written, edited, fed back and refused."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,7 +42,8 @@ def without_values(model):
 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(odllm, model, dataset, tmp_path):
     before = sha256_folder(tmp_path)
-    code, out, _ = odllm("compress", model, "--dataset", dataset, "--dry-run", "--precision", "int8-dynamic")
+    options = ("--preset", "whitened", "--precision", "int8-dynamic")
+    code, out, _ = odllm("compress", model, "--dataset", dataset, "--dry-run", *options)
     assert code == 0
     for words in ("uniform", "gate", "weights at int8-dynamic", "memory at the peak", "less than a minute"):
         assert words in out
@@ -49,16 +51,16 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(odllm, model, dataset, tmp
 
 
 def test_a_dry_run_of_the_uniform_rule_looks_at_no_weight(dry_run, model):
-    expected = dry_run()
+    expected = dry_run("--allocation", "uniform")
     without_values(model)
-    assert dry_run() == expected
+    assert dry_run("--allocation", "uniform") == expected
     assert expected["parameters_after"] < expected["parameters_before"]
     assert expected["memory"]["peak"] > expected["memory"]["statistics"] > 0
 
 
 @pytest.mark.parametrize("allocation", ["energy", "sensitivity", "importance"])
 def test_measured_allocations_give_other_ranks_within_the_budget(dry_run, allocation):
-    uniform, found = dry_run(), dry_run("--allocation", allocation)
+    uniform, found = dry_run("--allocation", "uniform"), dry_run("--allocation", allocation)
     assert found["plan"]["allocation"]["method"] == allocation
     assert found["plan"]["allocation"]["tokens"] > 0
     assert (found["plan"]["allocation"]["probe_tokens"] > 0) == (allocation == "sensitivity")
@@ -84,7 +86,7 @@ def test_a_budget_of_time_measures_once(dry_run, tmp_path):
 
 def test_a_plan_written_and_edited_is_what_the_model_gets(odllm, model, dataset, dry_run, tmp_path):
     plan, out = tmp_path / "plan.json", tmp_path / "small"
-    dry_run("--write-plan", plan, "--rank-multiple", 4)
+    dry_run("--write-plan", plan, "--rank-multiple", 4, "--preset", "whitened")
     content = read_json(plan)
     assert all(rank == "dense" or rank % 4 == 0 for rank in content["ranks"].values())
     content["ranks"] |= {UP: "dense", "model.layers.1.mlp.up_proj": 5}
@@ -107,7 +109,7 @@ def test_a_run_that_goes_on_uses_the_ranks_it_measured(odllm, model, dataset, tm
     out = tmp_path / "small"
     options = ("compress", model, "--dataset", dataset, "--out", out, "--budget", "latency", "--keep-ratio", 1.0)
     with monkeypatch.context() as patch:
-        patch.setattr(compressing, "compress", killed)
+        patch.setattr(compressing, "compress_checkpoint", killed)
         assert odllm(*options)[0] != 0
     measured = read_json(tmp_path / "small.partial" / "plan.json")["plan"]
     assert odllm(*options)[0] == 0
@@ -162,3 +164,14 @@ def test_a_missing_shard_ends_a_dry_run(odllm, model, dataset):
     code, _, err = odllm("compress", model, "--dataset", dataset, "--dry-run")
     assert code == 2
     assert "holds neither model.safetensors" in err
+
+
+def test_gradients_that_do_not_fit_are_refused_before_any_work_with_the_way_out(
+    odllm, model, dataset, tmp_path, monkeypatch
+):
+    without_values(model)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    code, _, err = odllm("compress", model, "--dataset", dataset, "--out", tmp_path / "small")
+    assert code == 2
+    assert "0.0 GiB are free. Choose --preset without-gradients" in " ".join(err.split())
+    assert not (tmp_path / "small").exists()

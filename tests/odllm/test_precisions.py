@@ -118,10 +118,10 @@ def test_json_has_every_default(odllm, model, dataset):
 
 
 def test_form_steps_has_its_own_precisions(odllm, model, dataset):
-    code, out, _ = odllm(
+    code, out, err = odllm(
         "precisions", model, "--dataset", dataset, "--form", "steps", "--users", 2, "--histories", 4, "--json"
     )
-    assert code == 0
+    assert code == 0, err
     rows = {row["precision"]: row for row in json.loads(out)["precisions"]}
     assert list(rows) == list(STEPS_NAMES)
     assert rows["fp32"]["mean_overlap"] == 1

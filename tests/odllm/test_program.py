@@ -20,6 +20,7 @@ VERBS = (
     "base",
     "evaluate",
     "compress",
+    "recover",
     "export",
     "export-processor",
     "check",
@@ -183,10 +184,51 @@ def test_compress_reports_and_its_model_exports(odllm, dense, dataset, tmp_path)
     )
     assert code == 0
     assert "rank" in table
+    assert read_json(out / "compression.json")["calibration"]["sequences"] == 64
     assert read_json(out / "compression.json")["keep_ratio"] <= 0.3
     code, _, err = odllm("export", out, "--dataset", dataset, "--out", tmp_path / "bundle", "--golden", 2)
     assert code == 0
     assert "odllm verify" in err
+
+
+@pytest.mark.parametrize("method", ["factors", "lora"])
+def test_recover_distils_a_compressed_model_without_changing_its_shape(
+    odllm, demo_run, dense, dataset, tmp_path, method
+):
+    if method == "lora":
+        pytest.importorskip("peft")
+    small, out = demo_run / "models" / "training-free", tmp_path / "out"
+    arguments = ("--dense", dense, "--dataset", dataset, "--out", out, "--steps", 3, "--method", method)
+    code, _, err = odllm("recover", small, *arguments)
+    assert code == 0
+    assert f"recovery: {method}, " in err
+    record = read_json(out / "compression.json")
+    assert record["recovery"]["steps"] == 3
+    assert record["linears"] == read_json(small / "compression.json")["linears"]
+    for name in ("low_rank.json", "recommender.json"):
+        assert read_json(out / name) == read_json(small / name)
+
+
+def test_a_dense_model_has_nothing_to_recover(odllm, dense, dataset, tmp_path):
+    code, _, err = odllm("recover", dense, "--dense", dense, "--dataset", dataset, "--out", tmp_path / "out")
+    assert code == 2
+    assert "no low-rank projection to train" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--calibration", "best"), "expected one of covering, random"),
+        (("--sequences", 8, "--calibration-tokens", 8), "give either sequences or tokens"),
+        (("--recover", 1, "--recovery-method", "prefix"), "expected 'factors' or 'lora'"),
+    ],
+)
+def test_options_of_calibration_and_recovery_are_refused_at_once(odllm, dense, dataset, tmp_path, options, message):
+    code, _, err = odllm("compress", dense, "--dataset", dataset, "--out", tmp_path / "m", *options)
+    assert code == 2
+    assert message in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_truncated_data_file_is_named(odllm, dataset, tmp_path, dense):
@@ -212,6 +254,7 @@ def test_a_truncated_data_file_is_named(odllm, dataset, tmp_path, dense):
         ("codes", "nowhere"),
         ("train", "nowhere", "--out", "x"),
         ("compress", "nowhere", "--dataset", "nowhere", "--out", "x"),
+        ("recover", "nowhere", "--dense", "nowhere", "--dataset", "nowhere", "--out", "x"),
         ("data", "stats", "nowhere"),
         ("data", "import", "nowhere", "--format", "csv", "--out", "x"),
     ],
