@@ -76,3 +76,25 @@ def distillation_loss(
         return apart, apart
     surprise = nn.functional.cross_entropy(logits.float(), labels, ignore_index=IGNORED)
     return (1 - label_weight) * apart + label_weight * surprise, apart
+
+
+def among_legal(
+    legal: torch.Tensor, logits: torch.Tensor, target: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return logits, target and labels of the rows where anything is legal, with nothing on what is not.
+
+    Args:
+        legal: bool `[rows, candidates]`.
+        logits: of the student, `[rows, candidates]`.
+        target: of the teacher, the same.
+        labels: int64 `[rows]`.
+    """
+    rows = legal.any(dim=1)
+    legal, labels = legal[rows], labels[rows]
+    known = (labels != IGNORED) & legal.gather(1, labels.clamp_min(0)[:, None])[:, 0]
+    never = -1e9  # not infinite: a divergence would take infinity from infinity
+    return (
+        logits[rows].float().masked_fill(~legal, never),
+        target[rows].float().masked_fill(~legal, never),
+        labels.where(known, IGNORED),
+    )

@@ -23,8 +23,9 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from compression.calibration import CalibrationBatch, check_batches
-from compression.distillation import CodeLogits, distillation_loss, next_tokens
+from compression.distillation import CodeLogits, among_legal, distillation_loss, next_tokens
 from compression.errors import CalibrationError
+from compression.importance import Allowed
 from compression.processes import from_first_process
 from compression.recovery_config import RecoveryConfig, RecoveryReport
 from compression.trainable import put_back, trainable, values_of
@@ -41,6 +42,7 @@ def recover(
     config: RecoveryConfig,
     *,
     code_token_ids: Sequence[int] | None = None,
+    allowed: Allowed | None = None,
     validate: Validate | None = None,
     progress: Progress = silent,
 ) -> RecoveryReport:
@@ -55,6 +57,9 @@ def recover(
         batches: training sequences; drawn in random order, again and again.
         config: budget and schedule.
         code_token_ids: compare the distributions over these tokens only; None compares the whole vocabulary.
+        allowed: which of `code_token_ids` may follow each position: the distributions are compared among those, where
+            there are any. A model compressed by the importance of its choices has forgotten the rest, and should not
+            spend its ranks on learning it again.
         validate: score of the student, higher is better; the best factors are kept, those before the first
             step included.
         progress: told after every step.
@@ -70,7 +75,7 @@ def recover(
     tokens = 0
     divergences: list[float] = []
     with _placed(accelerator.device, student, teacher), trainable(student, config) as learning:
-        distillation = _Distillation(student, teacher, learning, code_token_ids, config, accelerator)
+        distillation = _Distillation(student, teacher, learning, code_token_ids, allowed, config, accelerator)
         best = _Best(student, learning, validate, config.validations)
         while True:
             # One clock for all processes: they must stop at the same step.
@@ -111,6 +116,7 @@ class _Distillation:
         teacher: Any,
         learning: Sequence[nn.Parameter],
         code_token_ids: Sequence[int] | None,
+        allowed: Allowed | None,
         config: RecoveryConfig,
         accelerator: Accelerator,
     ) -> None:
@@ -121,22 +127,25 @@ class _Distillation:
             CodeLogits(student, ids, bfloat16=config.bfloat16), optimizer
         )
         self.learning, self.ids, self.vocabulary = learning, ids, student.config.vocab_size
-        self.config, self.accelerator = config, accelerator
+        self.allowed, self.config, self.accelerator = allowed, config, accelerator
 
     def step(self, batches: Sequence[CalibrationBatch], rate: float) -> float:
         """Take one step over `batches`; return the mean divergence from the teacher before it."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        return _mean([self._accumulate(batch.to(self.accelerator.device)) for batch in batches])
+        return _mean([self._accumulate(batch) for batch in batches])
 
     def _accumulate(self, batch: CalibrationBatch) -> float:
         labels = next_tokens(batch, self.ids, self.vocabulary).to(self.accelerator.device)
+        legal = None if self.allowed is None else self.allowed(batch)[batch.attention_mask.bool()]  # [rows, candidates]
+        batch = batch.to(self.accelerator.device)
         with self.accelerator.accumulate(self.student):
             with torch.no_grad():
                 target = self.teacher(batch)
-            loss, apart = distillation_loss(
-                self.student(batch), target, labels, self.config.label_weight, self.config.temperature
-            )
+            logits = self.student(batch)
+            if legal is not None:
+                logits, target, labels = among_legal(legal.to(logits.device), logits, target, labels)
+            loss, apart = distillation_loss(logits, target, labels, self.config.label_weight, self.config.temperature)
             if not bool(torch.isfinite(loss)):
                 raise CalibrationError(
                     f"the divergence from the dense model is {float(apart.detach())}. Lower the learning rate of the "

@@ -21,7 +21,7 @@ from lcrec.dataset import Dataset, load_dataset
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
 from lcrec.model import code_token_ids
 from lcrec.prompt import Prompt, read_card
-from odllm.calibrating import Calibrated, ProgressBar, sequence_batches
+from odllm.calibrating import Calibrated, ProgressBar, legal_choices, sequence_batches
 from odllm.planning import PlanRequest, find_plan
 from odllm_artifact import Progress, partial_folder, read_json, sha256_folder, silent, write_json
 
@@ -145,17 +145,15 @@ def recovery_options(
     seed: int = 0,
     *,
     max_steps: int | None = None,
-    lora_rank: int = 16,
+    **changes: Any,
 ) -> RecoveryConfig:
-    """Return the measured best options of a recommender's recovery within a budget.
+    """Return the measured best options of a recommender's recovery within a budget, some of them changed.
 
     Raises:
         ConfigError: not one budget, or an option is out of range.
     """
     # Validated at the start and the end only: in between it costs steps, and picks by noise.
-    return RecoveryConfig(
-        seconds=seconds, max_steps=max_steps, method=method, lora_rank=lora_rank, seed=seed, validations=1
-    )
+    return RecoveryConfig(seconds=seconds, max_steps=max_steps, method=method, seed=seed, validations=1, **changes)
 
 
 def _no_progress(_: str) -> AbstractContextManager[Progress]:
@@ -182,6 +180,7 @@ def _distil(
             sequence_batches(dataset, prompt, RECOVERY_BATCH, config.seed),
             config,
             code_token_ids=code_token_ids(prompt),
+            allowed=legal_choices(catalog, prompt),
             validate=validate,
             progress=bar,
         )

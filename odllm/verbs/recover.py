@@ -22,6 +22,13 @@ def recover(
         str, typer.Option(help="factors: all factors learn; lora: adapters, merged at the end.")
     ] = "factors",
     lora_rank: Annotated[int, typer.Option(help="Rank of the adapters.")] = 16,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="At its highest, instead of the method's; lower for wide or well compressed models."),
+    ] = None,
+    label_weight: Annotated[
+        float, typer.Option(help="Share of what users did next; the rest is the dense model.")
+    ] = 0.5,
     seed: Seed = 0,
     threads: Threads = 1,
     overwrite: Overwrite = False,
@@ -39,7 +46,15 @@ def recover(
     set_up_torch(threads)
     if steps is None and seconds is None:
         seconds = 60.0
-    config = recovery_options(seconds, method, seed, max_steps=steps, lora_rank=lora_rank)  # type: ignore[arg-type]
+    config = recovery_options(
+        seconds,
+        method,  # type: ignore[arg-type]
+        seed,
+        max_steps=steps,
+        lora_rank=lora_rank,
+        learning_rate=learning_rate,
+        label_weight=label_weight,
+    )
     record = recover_folder(model, dense, dataset, out, config=config, overwrite=overwrite, progress=progress_bar)
     if not record:  # one of several processes, and not the one that writes
         return

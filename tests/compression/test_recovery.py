@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from compression.calibration import CalibrationBatch
 from compression.checkpoint import save_model
 from compression.config import CompressionConfig
-from compression.distillation import IGNORED, divergence, next_tokens
+from compression.distillation import IGNORED, among_legal, divergence, next_tokens
 from compression.errors import CalibrationError, ConfigError
 from compression.lowrank import factored_linears, shared_inputs
 from compression.pipeline import compress
@@ -366,3 +366,27 @@ def test_two_processes_take_the_steps_of_one_with_both_their_batches(pair, make_
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name])
         torch.testing.assert_close(tensor, weights(student)[name], atol=1e-4, rtol=1e-3)
+
+
+def test_among_legal_what_is_not_legal_counts_for_nothing():
+    torch.manual_seed(0)
+    logits, target = torch.randn(4, 5), torch.randn(4, 5)
+    legal = torch.tensor([[1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [1, 0, 0, 0, 1]], dtype=torch.bool)
+    labels = torch.tensor([1, 2, 4, IGNORED])
+    student, teacher, known = among_legal(legal, logits, target, labels)
+    assert known.tolist() == [1, IGNORED, IGNORED]  # the second row offers nothing, the third row's label is not legal
+    expected = [divergence(logits[row, legal[row]][None], target[row, legal[row]][None]) for row in (0, 2, 3)]
+    torch.testing.assert_close(divergence(student, teacher), torch.stack(expected).mean())
+
+
+def test_recovery_among_legal_codes_lowers_the_divergence_there(pair, batches):
+    student, teacher = pair
+
+    def allowed(batch):
+        mask = torch.zeros(*batch.input_ids.shape, 61, dtype=torch.bool)
+        mask[:, :-1, 20:30] = batch.attention_mask[:, 1:, None].bool()
+        return mask
+
+    config = RecoveryConfig(max_steps=40, learning_rate=3e-3, label_weight=0.0)
+    report = recover(student, teacher, batches, config, code_token_ids=range(61), allowed=allowed)
+    assert report.kl_last < 0.7 * report.kl_first
