@@ -26,9 +26,7 @@ def recover(
         float | None,
         typer.Option(help="At its highest, instead of the method's; lower for wide or well compressed models."),
     ] = None,
-    label_weight: Annotated[
-        float, typer.Option(help="Share of what users did next; the rest is the dense model.")
-    ] = 0.5,
+    label_weight: Annotated[float, typer.Option(help="Share of what users did next, 0 to 1.")] = 0.5,
     seed: Seed = 0,
     threads: Threads = 1,
     overwrite: Overwrite = False,
