@@ -127,3 +127,12 @@ def test_a_compression_reports_its_calibration_and_its_recovery(folders, tmp_pat
     assert record["calibration"]["choice"] == "covering"
     assert record["calibration"]["code_tokens_of_data"] == (SHARED, 2)
     assert (record["recovery"]["method"], record["recovery"]["steps"]) == ("factors", 2)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_the_early_histories_of_the_streaming_study_hold_none(dataset, share):
+    making = pytest.importorskip("odllm.studies.making")
+    early = making.early_part(dataset, share)
+    chosen = choose_calibration(early, [PROMPT], batch_size=8, sequences=EVERYTHING)
+    assert items_in(chosen.batches) <= set(range(SHARED))
+    assert items_in(sequence_batches(early, PROMPT, 8, 0)) <= set(range(SHARED))
