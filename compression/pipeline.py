@@ -277,7 +277,7 @@ def _start_streams(source: BlockSource, batches: Sequence[CalibrationBatch]) -> 
     with source.open_embedding() as model:
         embedded = [embed(model, batch) for batch in batches]
     hidden = [states for states, _ in embedded]
-    return Streams([inputs for _, inputs in embedded], list(hidden), list(hidden))
+    return Streams([inputs for _, inputs in embedded], hidden, [states.clone() for states in hidden])
 
 
 def _finish_block(

@@ -64,7 +64,9 @@ class Moments:
 
 @dataclass
 class Streams:
-    """Hidden states of all calibration batches in front of the current half of a block.
+    """Hidden states of all calibration batches in front of the current half of a block; changed in place.
+
+    What lives through the run must not move: between the temporaries of every batch it would tear the heap to pieces.
 
     Attributes:
         inputs: mask and positions of each batch.
@@ -87,7 +89,7 @@ class Streams:
 
 def _advance(states: list[torch.Tensor], inputs: list[BlockInputs], block: nn.Module, half: Half) -> None:
     for i, others in enumerate(inputs):
-        states[i] = states[i] + half_output(block, half, states[i], others)
+        states[i].add_(half_output(block, half, states[i], others))
 
 
 class _Sum:
@@ -197,7 +199,7 @@ def output_moments(
         if residual:
             aim = aim + (before - streams.shifted[number])
         aim = aim[inputs.keep]  # [tokens, m]
-        streams.dense[number] = before + output
+        before.add_(output)
         tokens += len(x)
         for start in range(0, len(x), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)

@@ -25,11 +25,42 @@ from lcrec.windows import TokenBatch, batch_windows, training_windows
 
 Choice = Literal["covering", "random"]
 
+DEFAULT_SEQUENCES = 1024
+"""Sequences of a recommendation history are short: a few hundred hold too few tokens for the statistics."""
+
 CANDIDATES = 16
 """Windows compared a pick."""
 
 _RARE = 0.05
 """Occurrences that a token counts as having before it has any: its first one is worth log(1 + 1 ÷ this)."""
+
+
+class CalibrationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many sequences calibrate, and which.
+
+    Attributes:
+        sequences: how many; all if there are fewer.
+        tokens: about how many tokens instead.
+        choice: `covering` or `random`.
+
+    Raises:
+        CalibrationChoiceError: not one budget, a budget below 1, or an unknown choice.
+    """
+
+    sequences: int | None = None
+    tokens: int | None = None
+    choice: Choice = "covering"
+
+    def __post_init__(self) -> None:
+        if self.choice not in get_args(Choice):
+            raise CalibrationChoiceError(
+                f"the calibration is {self.choice!r}; expected one of {', '.join(get_args(Choice))}"
+            )
+        budgets = [number for number in (self.sequences, self.tokens) if number is not None]
+        if len(budgets) != 1:
+            raise CalibrationChoiceError("calibration needs one budget: give either sequences or tokens")
+        if budgets[0] < 1:
+            raise CalibrationChoiceError(f"{budgets[0]} calibration sequences or tokens; expected at least 1")
 
 
 class CalibrationReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,14 +108,7 @@ class Calibration:
 
 
 def choose_calibration(
-    dataset: Dataset,
-    templates: Sequence[Prompt],
-    *,
-    batch_size: int,
-    sequences: int | None = None,
-    tokens: int | None = None,
-    choice: Choice = "covering",
-    seed: int = 0,
+    dataset: Dataset, templates: Sequence[Prompt], request: CalibrationRequest, *, batch_size: int, seed: int = 0
 ) -> Calibration:
     """Choose calibration sequences from the users' training parts.
 
@@ -92,22 +116,21 @@ def choose_calibration(
         dataset: with item codes.
         templates: the recommender's prompts, used equally often within every kind of window. A recommender has one
             today; then what varies, and is balanced, is the length of the history and where in it a window begins.
+        request: how many and which.
         batch_size: sequences a batch.
-        sequences: how many; all if there are fewer.
-        tokens: about how many tokens instead.
-        choice: `covering` or `random`.
         seed: of the cuts and of the draw.
 
     Raises:
-        CalibrationChoiceError: not one budget, no templates, an unknown choice, or no training sequence of two items.
+        CalibrationChoiceError: no templates, or no training sequence of two items.
         ItemCodesError: the dataset has no codes yet.
     """
-    _check(templates, sequences, tokens, choice)
+    if not templates:
+        raise CalibrationChoiceError("no prompt template was given; expected at least the recommender's prompt")
     random = np.random.default_rng(seed)
     candidates = _Candidates.of(dataset, max(prompt.max_items for prompt in templates), random)
-    wanted = candidates.number(templates, sequences, tokens)
+    wanted = candidates.number(templates, request)
     picked = random.permutation(len(candidates.windows))[:wanted]
-    if choice == "covering":
+    if request.choice == "covering":
         picked = _covering(candidates, wanted, random)
     kinds = candidates.kind[picked]
     picked, kinds = picked[np.argsort(kinds, kind="stable")], np.sort(kinds)
@@ -121,20 +144,8 @@ def choose_calibration(
         )
     ]
     return Calibration(
-        batches, candidates.report(picked, batches, choice, np.bincount(dealt, minlength=len(templates)))
+        batches, candidates.report(picked, batches, request.choice, np.bincount(dealt, minlength=len(templates)))
     )
-
-
-def _check(templates: Sequence[Prompt], sequences: int | None, tokens: int | None, choice: str) -> None:
-    if choice not in get_args(Choice):
-        raise CalibrationChoiceError(f"the calibration is {choice!r}; expected one of {', '.join(get_args(Choice))}")
-    if not templates:
-        raise CalibrationChoiceError("no prompt template was given; expected at least the recommender's prompt")
-    budgets = [number for number in (sequences, tokens) if number is not None]
-    if len(budgets) != 1:
-        raise CalibrationChoiceError("calibration needs one budget: give either sequences or tokens")
-    if budgets[0] < 1:
-        raise CalibrationChoiceError(f"{budgets[0]} calibration sequences or tokens; expected at least 1")
 
 
 @dataclass(frozen=True)
@@ -176,10 +187,11 @@ class _Candidates:
         tokens = np.concatenate([rows, np.full((1, len(ends)), ends[-1])]).astype(np.int64)
         return cls(windows, 2 * lengths + goes_on, items, tokens, codes.codes, ends)
 
-    def number(self, templates: Sequence[Prompt], sequences: int | None, tokens: int | None) -> int:
+    def number(self, templates: Sequence[Prompt], request: CalibrationRequest) -> int:
         """Return how many windows the budget allows."""
+        sequences = request.sequences
         if sequences is None:
-            assert tokens is not None
+            assert request.tokens is not None
             items, windows = np.unique(self.kind // 2, return_counts=True)
             mean = np.mean(
                 [
@@ -187,7 +199,7 @@ class _Candidates:
                     for prompt in templates
                 ]
             )
-            sequences = max(round(tokens / float(mean)), 1)
+            sequences = max(round(request.tokens / float(mean)), 1)
         return min(sequences, len(self.windows))
 
     def count(self, picked: NDArray[np.integer] | slice) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -10,6 +11,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from lcrec.errors import ModelError
 from lcrec.prompt import Prompt, PromptText
+
+_MLP_STEP = 8
+"""Widths of an MLP are multiples of this: a vector of a processor."""
 
 
 class Preset(msgspec.Struct, frozen=True):
@@ -78,6 +82,44 @@ def find_preset(name: str) -> Preset:
     if name not in PRESETS:
         raise ModelError(f"preset {name!r} is not one of {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def resized(preset: Preset, parameters: int, vocabulary: int) -> Preset:
+    """Return a preset of (nearly) so many parameters: fewer or more heads of the same size, and an MLP to fit.
+
+    Of the numbers of heads that allow it, the one is taken whose MLP, relative to the hidden state, is nearest to the
+    preset's in width. Depth and recipe stay.
+
+    Args:
+        preset: where to start from.
+        parameters: of the whole model, embedding and norms included.
+        vocabulary: tokens; the embedding is also the head.
+
+    Raises:
+        ModelError: no such model has so few parameters.
+    """
+    head, group = preset.hidden // preset.heads, preset.heads // preset.kv_heads
+    found: list[Preset] = []
+    for heads in range(group, 4 * preset.heads + 1, group):
+        shape = msgspec.structs.replace(preset, hidden=head * heads, heads=heads, kv_heads=heads // group)
+        left = parameters - _count(msgspec.structs.replace(shape, intermediate=0), vocabulary)
+        width = round(left / (3 * shape.hidden * shape.layers) / _MLP_STEP) * _MLP_STEP
+        if width >= _MLP_STEP:
+            found.append(msgspec.structs.replace(shape, intermediate=width))
+    if not found:
+        raise ModelError(
+            f"no model of {preset.layers} layers over {vocabulary} tokens has {parameters} parameters: "
+            "expected more. Take a smaller preset, or ask for more."
+        )
+    ratio = preset.intermediate / preset.hidden
+    return min(found, key=lambda shape: abs(math.log(shape.intermediate / shape.hidden / ratio)))
+
+
+def _count(preset: Preset, vocabulary: int) -> int:
+    """Return the parameters of a preset's model."""
+    hidden, kv = preset.hidden, preset.hidden // preset.heads * preset.kv_heads
+    block = 2 * hidden * hidden + 2 * hidden * kv + 3 * hidden * preset.intermediate + 2 * hidden
+    return vocabulary * hidden + preset.layers * block + hidden
 
 
 def new_model(preset: Preset, vocabulary: int, prompt: Prompt, *, seed: int) -> LlamaForCausalLM:

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lcrec.dataset import Dataset
 from lcrec.errors import ModelError
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
 from lcrec.model import Preset, new_model, parameter_count
+from lcrec.objective import Teacher, next_code_loss
 from lcrec.prompt import Prompt, RecommenderCard, write_card
 from lcrec.tokenizer import build_tokenizer, make_prompt
 from lcrec.windows import TokenBatch, training_batches
@@ -73,6 +73,7 @@ def train(
     out: Path,
     *,
     facts: dict[str, str],
+    teacher: Teacher | None = None,
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -84,6 +85,7 @@ def train(
         preset: shape and recipe.
         out: the model folder.
         facts: what `recommender.json` says about the data (`dataset_facts`).
+        teacher: a trained recommender to learn from beside the data.
         seed: of initialisation, windows and shuffling.
         overwrite: replace a folder that is there.
         progress: told about finished steps.
@@ -94,21 +96,23 @@ def train(
     Raises:
         ItemCodesError: the dataset has no codes.
         ArtifactError: `out` is in the way.
-        ModelError: the model cannot be written.
+        ModelError: the model cannot be written, or the teacher has another prompt.
     """
     codes = dataset.require_codes()
     tokenizer = build_tokenizer(preset.prompt_text, codes.sizes)
     prompt = make_prompt(tokenizer, preset.prompt_text, codes.sizes, preset.max_items)
+    if teacher is not None:
+        teacher.require_prompt(prompt)
     model = new_model(preset, len(tokenizer), prompt, seed=seed)
     started = time.monotonic()
     run = _Run(model, _optimizer(model, preset), history=[])
     resolve_output(out, overwrite=overwrite)
     checkpoint = partial_folder(out) / "training.pt"
-    fingerprint = _fingerprint(dataset, preset, seed)
+    fingerprint = _fingerprint(dataset, preset, seed, teacher)
     if checkpoint.is_file():
         run.load(checkpoint, fingerprint)
     with write_folder(out, overwrite=overwrite) as folder:
-        _fit(run, dataset, preset, prompt, seed, lambda: run.save(checkpoint, fingerprint), progress)
+        _fit(run, dataset, preset, prompt, teacher, seed, lambda: run.save(checkpoint, fingerprint), progress)
         assert run.best_state is not None
         model.load_state_dict(run.best_state)
         report = {
@@ -118,6 +122,7 @@ def train(
             "validation_ndcg@10": run.best_ndcg,
             "history": run.history,
             "seed": seed,
+            "teacher": None if teacher is None else {"sha256": teacher.sha256, "weight": teacher.weight},
         }
         save_language_model(model, tokenizer, folder)
         write_card(RecommenderCard(prompt, preset.prompt_text, facts, report), folder)
@@ -147,9 +152,10 @@ def dataset_facts(dataset: Dataset, folder: Path) -> dict[str, str]:
     return {"name": dataset.name} | {f"{name}_sha256": sha256_file(folder / name) for name in names}
 
 
-def _fingerprint(dataset: Dataset, preset: Preset, seed: int) -> str:
+def _fingerprint(dataset: Dataset, preset: Preset, seed: int, teacher: Teacher | None) -> str:
     """Return a hash of all that decides a training run."""
-    digest = hashlib.sha256(msgspec.json.encode([preset, seed, dataset.item_ids]))
+    taught = [] if teacher is None else [teacher.sha256, teacher.weight]
+    digest = hashlib.sha256(msgspec.json.encode([preset, seed, dataset.item_ids, *taught]))
     for array in (dataset.require_codes().codes, *dataset.sequences):
         digest.update(array.tobytes())
     return digest.hexdigest()
@@ -160,6 +166,7 @@ def _fit(
     dataset: Dataset,
     preset: Preset,
     prompt: Prompt,
+    teacher: Teacher | None,
     seed: int,
     save: Callable[[], None],
     progress: Progress,
@@ -174,7 +181,7 @@ def _fit(
             done = run.epoch + i / len(batches)
             for group in run.optimizer.param_groups:
                 group["lr"] = _learning_rate(preset, done / preset.epochs, 1 / (preset.epochs * steps))
-            losses.append(_step(run, batch, preset))
+            losses.append(_step(run, batch, preset, teacher))
             progress(done, preset.epochs, f"loss {np.mean(losses[-20:]):.3f}")
         run.epoch += 1
         score = _validate(run.model, dataset, prompt)
@@ -189,27 +196,15 @@ def _fit(
     progress(preset.epochs, preset.epochs, f"best validation NDCG@10 {run.best_ndcg:.4f}")
 
 
-def _step(run: _Run, batch: TokenBatch, preset: Preset) -> float:
+def _step(run: _Run, batch: TokenBatch, preset: Preset, teacher: Teacher | None) -> float:
     run.model.train()
     with torch.autocast("cpu", torch.bfloat16, enabled=preset.bfloat16 and has_bfloat16()):
-        loss = next_code_loss(run.model, batch, preset.dropout)
+        loss = next_code_loss(run.model, batch, preset.dropout, teacher)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
     run.optimizer.step()
     return float(loss.detach())
-
-
-def next_code_loss(model: PreTrainedModel, batch: TokenBatch, dropout: float = 0.0) -> Tensor:
-    """Return the mean cross-entropy of every code given all tokens before it.
-
-    Right padding needs no mask: a causal model never looks right, and padding carries no loss.
-    """
-    ids = torch.from_numpy(batch.ids)
-    embedded = F.dropout(model.get_input_embeddings()(ids), dropout, training=model.training)
-    hidden = model.model(inputs_embeds=embedded, use_cache=False).last_hidden_state[:, :-1]
-    predicted = torch.from_numpy(batch.predicted)[:, 1:]
-    return F.cross_entropy(model.lm_head(hidden[predicted]).float(), ids[:, 1:][predicted])
 
 
 def has_bfloat16() -> bool:

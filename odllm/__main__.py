@@ -23,6 +23,7 @@ def build_app() -> typer.Typer:
     """Return the program with its verbs, in the order of the pipeline."""
     from odllm.verbs import (
         base,
+        baseline,
         bench,
         catalog,
         check,
@@ -34,6 +35,7 @@ def build_app() -> typer.Typer:
         export,
         recommend,
         recover,
+        study,
         train,
         verify,
     )
@@ -55,6 +57,7 @@ def build_app() -> typer.Typer:
     app.command("evaluate", help="Measure a model's or a bundle's quality.")(evaluate.evaluate)
     app.command("compress", help="Turn a dense model into a low-rank one.")(compress.compress)
     app.command("recover", help="Distil a compressed model from the dense one.")(recover.recover)
+    app.add_typer(baseline.app, name="baseline", help="Make what a compressed model is held against.")
     app.command("export", help="Write a bundle that a phone can open.")(export.export)
     app.command("export-processor", help="Write the constrained decoding as a piece for other decoders.")(
         export_processor
@@ -65,6 +68,7 @@ def build_app() -> typer.Typer:
     app.command("check", help="Say what phones' providers should take of a bundle, and its memory.")(check.check)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
+    app.add_typer(study.app, name="study", help="Studies of the compression, each a table and a plot.")
     app.command("demo", help="The whole pipeline on MovieLens, with a report.")(demo.demo)
     return app
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psutil
 import torch
 
 from compression.calibration import CalibrationBatch
-from compression.checkpoint import load_model
+from compression.checkpoint import empty_model, load_model
+from compression.config import CompressionConfig
+from compression.errors import ConfigError
 from compression.importance import Allowed, Importance, output_importance
-from lcrec.calibration import Calibration, Choice, choose_calibration
+from compression.memory_model import MemoryEstimate, estimate_memory
+from compression.pipeline import dense_shapes
+from lcrec.calibration import Calibration, CalibrationRequest, choose_calibration
 from lcrec.catalog import Catalog
 from lcrec.dataset import Dataset, load_dataset
 from lcrec.evaluate import dataset_catalog
@@ -31,36 +36,18 @@ BATCH = 32
 """Calibration sequences a batch."""
 
 
-@dataclass(frozen=True)
-class CalibrationChoice:
-    """Which training sequences calibrate.
-
-    Attributes:
-        sequences: how many; None where `tokens` says it.
-        tokens: about how many tokens instead.
-        choice: `covering` or `random` (`lcrec.calibration`).
-        seed: of the choice, and of the tokens that gradients are taken of.
-    """
-
-    sequences: int | None = 1024
-    tokens: int | None = None
-    choice: Choice = "covering"
-    seed: int = 0
-
-
 class Calibrated:
     """A recommender with the sequences that calibrate its compression; everything is read when it is first asked for.
 
     Args:
         model_folder: the dense recommender.
         dataset_folder: whose training users calibrate.
-        choice: of the sequences.
+        request: which sequences.
+        seed: of their choice, and of the tokens that gradients are taken of.
     """
 
-    def __init__(
-        self, model_folder: Path, dataset_folder: Path, choice: CalibrationChoice = CalibrationChoice()
-    ) -> None:
-        self.model_folder, self.dataset_folder, self.choice = model_folder, dataset_folder, choice
+    def __init__(self, model_folder: Path, dataset_folder: Path, request: CalibrationRequest, seed: int = 0) -> None:
+        self.model_folder, self.dataset_folder, self.request, self.seed = model_folder, dataset_folder, request, seed
         self._importance: Importance | None = None
 
     @cached_property
@@ -76,20 +63,38 @@ class Calibrated:
     @cached_property
     def chosen(self) -> Calibration:
         """The sequences, and the report of their choice."""
-        return choose_calibration(
-            self.dataset,
-            [self.prompt],
-            batch_size=BATCH,
-            sequences=self.choice.sequences,
-            tokens=self.choice.tokens,
-            choice=self.choice.choice,
-            seed=self.choice.seed,
-        )
+        return choose_calibration(self.dataset, [self.prompt], self.request, batch_size=BATCH, seed=self.seed)
 
     @property
     def batches(self) -> list[CalibrationBatch]:
         """The sequences as the algebra takes them."""
         return calibration_batches(self.chosen.batches)
+
+    def memory(self, config: CompressionConfig) -> MemoryEstimate:
+        """Return what a compression will need; no weight is looked at."""
+        model, positions = empty_model(self.model_folder), [batch.input_ids.numel() for batch in self.batches]
+        return estimate_memory(
+            dense_shapes(model),
+            config,
+            positions=sum(positions),
+            batch_positions=max(positions),
+            embedding=tuple(model.model.embed_tokens.weight.shape),
+        )
+
+    def check_memory(self, config: CompressionConfig) -> None:
+        """Check that the model's gradients fit into the memory that is free.
+
+        Raises:
+            ConfigError: they do not.
+        """
+        weighed = msgspec.structs.replace(config, weigh_outputs=True)
+        memory, free = self.memory(weighed), psutil.virtual_memory().available
+        needed = memory.importance + memory.gradients
+        if needed > free:
+            raise ConfigError(
+                f"the importance of outputs needs the whole model and its gradients, about {needed / 2**30:.1f} GiB; "
+                f"{free / 2**30:.1f} GiB are free. Choose --preset without-gradients, which holds one block at a time."
+            )
 
     def importance(self, progress: ProgressBar) -> Importance:
         """Return the Fisher information of the projections' outputs; the whole model is in memory meanwhile.
@@ -101,7 +106,7 @@ class Calibrated:
             model = load_model(self.model_folder)
             with progress("taking gradients") as bar:
                 self._importance = recommender_importance(
-                    model, self.batches, dataset_catalog(self.dataset), self.prompt, seed=self.choice.seed, progress=bar
+                    model, self.batches, dataset_catalog(self.dataset), self.prompt, seed=self.seed, progress=bar
                 )
         return self._importance
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from lcrec.model import code_token_ids
 from lcrec.prompt import Prompt, read_card
 from odllm.calibrating import Calibrated, ProgressBar, sequence_batches
 from odllm.planning import PlanRequest, find_plan
-from odllm_artifact import partial_folder, read_json, sha256_folder, silent, write_json
+from odllm_artifact import Progress, partial_folder, read_json, sha256_folder, silent, write_json
 
 CARRIED_OVER = ("recommender.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 """What makes a language model's folder a recommender: the same for the compressed one."""
@@ -48,7 +48,7 @@ def compress_folder(
     """Compress a recommender into the folder `out` and return what its `compression.json` says.
 
     One block of the model is in memory at a time, but for the gradients and the recovery. Under `accelerate launch`
-    the processes share calibration and recovery; only the first one writes and has something to return.
+    the processes share the calibration; only the first one writes, recovers and has something to return.
 
     Args:
         calibrated: the dense recommender and the sequences that calibrate.
@@ -61,24 +61,28 @@ def compress_folder(
 
     Raises:
         CompressionError: the model or the calibration data cannot be used, or the ratio cannot be met.
-        LcrecError: the dataset or the recommender is damaged, or not one calibration budget is given.
+        LcrecError: the dataset or the recommender is damaged.
         ArtifactError: `out` is in the way.
     """
     if recovery is not None:
         require_installed(recovery)
-    model_folder = calibrated.model_folder
-    batches = calibrated.batches
+    model_folder, batches = calibrated.model_folder, calibrated.batches
     with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:
+        progress = progress if is_first_process() else _no_progress
         if plan is None:
             plan = find_plan(calibrated, config, PlanRequest(), progress, work=out)
         importance = calibrated.importance(progress) if config.weigh_outputs else None
-        how: dict[str, Any] = {
-            "plan": plan.plan(),
-            "importance": importance,
-            "work_folder": partial_folder(out) / "blocks",
-        }
-        with _first(progress)("compressing") as bar:
-            report = compress_checkpoint(model_folder, folder, batches, config, **how, progress=bar)
+        with progress("compressing") as bar:
+            report = compress_checkpoint(
+                model_folder,
+                folder,
+                batches,
+                config,
+                plan=plan.plan(),
+                importance=importance,
+                work_folder=partial_folder(out) / "blocks",
+                progress=bar,
+            )
         recovered = None
         if recovery is not None and from_first_process(bool(report.linears)):
             student = load_model(from_first_process(folder))
@@ -91,7 +95,7 @@ def compress_folder(
             "calibration": msgspec.to_builtins(calibrated.chosen.report),
             "recovery": msgspec.to_builtins(recovered),
             "sources": {"model": sha256_folder(model_folder), "dataset": sha256_folder(calibrated.dataset_folder)},
-            "seed": calibrated.choice.seed,
+            "seed": calibrated.seed,
         }
         _carry_over(model_folder, folder, record)
         write_plan(plan, folder / PLAN_FILE)
@@ -123,6 +127,7 @@ def recover_folder(
     report = read_json(compressed / REPORT) if (compressed / REPORT).is_file() else {}
     student = load_model(compressed)
     with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:
+        progress = progress if is_first_process() else _no_progress
         recovery = _distil(student, dense, dataset, prompt, config, progress)
         if not is_first_process():
             return {}
@@ -153,9 +158,9 @@ def recovery_options(
     )
 
 
-def _first(progress: ProgressBar) -> ProgressBar:
-    """Have a bar in the first process only."""
-    return progress if is_first_process() else lambda _: nullcontext(silent)
+def _no_progress(_: str) -> AbstractContextManager[Progress]:
+    """Open no bar: the first process has one for all."""
+    return nullcontext(silent)
 
 
 def _distil(
@@ -170,7 +175,7 @@ def _distil(
         found = evaluate(ranker, split.validation_history[users], split.validation_target[users], codes)
         return float(found.summary()["ndcg@10"])  # type: ignore[arg-type]
 
-    with _first(progress)("recovering") as bar:
+    with progress("recovering") as bar:
         return recover(
             student,
             load_model(dense),

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from lcrec.calibration import CalibrationRequest
 from lcrec.dataset import load_dataset, save_codes
 from lcrec.embedded import embedded_movielens
 from lcrec.importers.movielens import import_movielens
@@ -22,7 +23,7 @@ from mobile_bench.host import measure
 from mobile_bench.protocol import Settings
 from mobile_bench.record import to_builtins
 from mobile_bench.report.page import write_report
-from odllm.calibrating import Calibrated, CalibrationChoice
+from odllm.calibrating import Calibrated
 from odllm.compressing import compress_folder, recover_folder, recovery_options
 from odllm.console import progress_bar, say
 from odllm.demo_folder import VARIANTS, DemoFolder, DemoSettings
@@ -125,9 +126,9 @@ class Demo(DemoFolder):
     def _compress(self) -> None:
         from compression.config import preset
 
-        choice = CalibrationChoice(self.settings.calibration_sequences, seed=self.settings.seed)
+        request = CalibrationRequest(sequences=self.settings.calibration_sequences)
         compress_folder(
-            Calibrated(self.model("dense"), self.dataset, choice),
+            Calibrated(self.model("dense"), self.dataset, request, self.settings.seed),
             self.model("training-free"),
             config=preset("default", keep_ratio=self.settings.keep_ratio),
             overwrite=True,

@@ -21,6 +21,8 @@ from lcrec.evaluate import (
     popularity_ranker,
 )
 from lcrec.evaluate import evaluate as evaluate_ranker
+from lcrec.sasrec import CARD as SASREC_CARD
+from lcrec.sasrec import load_sasrec, sasrec_ranker
 from odllm_artifact import Progress, silent
 from odllm_export.bundle import MANIFEST
 from odllm_export.runtime import Recommender
@@ -93,6 +95,13 @@ def _ranker(
             "constraint": search.constraint,
             "scoring": search.scoring,
             "num_beams": search.num_beams,
+        }
+    if (target / SASREC_CARD).is_file():
+        # Items, not codes, are what it ranks: nothing is constrained and no beam is searched.
+        return sasrec_ranker(load_sasrec(target)[0], dataset), {
+            "constraint": "items",
+            "scoring": "items",
+            "num_beams": 0,
         }
     from compression.checkpoint import load_model
     from lcrec.prompt import read_card

@@ -8,7 +8,6 @@ import msgspec
 
 from compression.checkpoint import empty_model
 from compression.config import CompressionConfig
-from compression.memory_model import estimate_memory
 from compression.pipeline import count_parameters, dense_shapes
 from compression.plan_file import PlanFile
 from compression.time_model import estimate_flops, time_class
@@ -22,17 +21,8 @@ def describe_plan(
 ) -> dict[str, Any]:
     """Return what a compression under a plan gives and takes; no weight is looked at."""
     model, plan, stored = empty_model(calibrated.model_folder), file.plan(), find_precision(precision)
-    batches = calibrated.batches
-    before = count_parameters(model)
-    tokens = sum(batch.tokens for batch in batches)
-    shapes = dense_shapes(model)
-    memory = estimate_memory(
-        shapes,
-        config,
-        positions=sum(batch.input_ids.numel() for batch in batches),
-        batch_positions=max(batch.input_ids.numel() for batch in batches),
-        embedding=tuple(model.model.embed_tokens.weight.shape),
-    )
+    before, tokens = count_parameters(model), sum(batch.tokens for batch in calibrated.batches)
+    shapes, memory = dense_shapes(model), calibrated.memory(config)
     dense = type(plan)(plan.shapes)
     return {
         "plan": msgspec.to_builtins(file),

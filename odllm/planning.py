@@ -97,6 +97,8 @@ def find_plan(
     model_folder, dataset_folder = calibrated.model_folder, calibrated.dataset_folder
     model = empty_model(model_folder)
     open_tensors(model, model_folder)  # the headers are those of the model, or an error
+    if config.weigh_outputs or config.allocation == "importance":
+        calibrated.check_memory(config)
     if request.plan is not None:
         file = read_plan(request.plan)
         plan_for_model(file, model, request.plan)
@@ -104,7 +106,8 @@ def find_plan(
     if work is None or not (request.budget == "latency" or config.allocation != "uniform"):
         return _make_plan(model, calibrated, config, request, progress)
     kept = work.absolute().with_name(f"{work.name}.partial") / PLAN_FILE
-    asked = f"{config} {request} {calibrated.choice} {sha256_folder(model_folder)} {sha256_folder(dataset_folder)}"
+    sources = f"{sha256_folder(model_folder)} {sha256_folder(dataset_folder)}"
+    asked = f"{config} {request} {calibrated.request} {calibrated.seed} {sources}"
     if kept.is_file() and (found := read_json(kept))["asked"] == asked:
         return msgspec.convert(found["plan"], PlanFile)
     file = _make_plan(model, calibrated, config, request, progress)
@@ -215,7 +218,7 @@ def _losses(
     """Measure what the allocation goes by."""
     prompt, probe = calibrated.prompt, []
     if config.allocation == "sensitivity":
-        probe = sequence_batches(calibrated.dataset, prompt, BATCH, calibrated.choice.seed + 1, PROBE_SEQUENCES)
+        probe = sequence_batches(calibrated.dataset, prompt, BATCH, calibrated.seed + 1, PROBE_SEQUENCES)
     importance = calibrated.importance(progress) if config.allocation == "importance" else None
     with progress(f"measuring {config.allocation}") as bar:
         return measure_losses(

@@ -35,20 +35,20 @@ def round_columns(matrix: Float) -> tuple[NDArray[np.int8], Float]:
 def round_blocks(matrix: Float, bits: int, block: int) -> tuple[NDArray[np.uint8], Float]:
     """Return the operands of MatMulNBits for `x @ matrix`: blocks of one column's inputs share a scale.
 
-    The middle of the range is the zero point (the operator's default): 8 of 0 … 15, 128 of 0 … 255. With 4 bits
+    The middle of the range is the zero point (the operator's default): 8 of 0 … 15, 128 of 0 … 255. With 3 and 4 bits
     the entry of largest magnitude becomes exactly the end that has one more step, whichever its sign.
 
     Args:
         matrix: `[in, out]`.
-        bits: 4 or 8.
+        bits: 3, 4 or 8; with 3 each weight has a byte of its own, as no operator takes them.
         block: inputs that share a scale, a power of two from 16.
 
     Returns:
-        `[out, blocks, block · bits / 8]` uint8 (low half first) and `[out, blocks]` float32 scales.
+        `[out, blocks, block]` uint8, or half as many with 4 bits (low half first), and `[out, blocks]` float32 scales.
     """
     inputs, outputs = matrix.shape
     blocks = -(-inputs // block)
-    rounded = np.empty((outputs, blocks, block * bits // 8), np.uint8)
+    rounded = np.empty((outputs, blocks, block // 2 if bits == 4 else block), np.uint8)
     scales = np.empty((outputs, blocks), np.float32)
     for columns in _pieces(matrix):
         padded = np.zeros((columns.stop - columns.start, blocks * block), np.float32)
@@ -58,10 +58,10 @@ def round_blocks(matrix: Float, bits: int, block: int) -> tuple[NDArray[np.uint8
 
 
 def _round_rows(grouped: Float, bits: int) -> tuple[NDArray[np.uint8], Float]:
-    """Return `[out, blocks, block · bits / 8]` and scales `[out, blocks]` of `[out, blocks, block]`."""
+    """Return what `round_blocks` returns of `[out, blocks, block]`."""
     zero, top = 1 << (bits - 1), (1 << bits) - 1
     largest = np.take_along_axis(grouped, np.abs(grouped).argmax(axis=2)[..., None], axis=2)
-    scale = largest / np.float32(-zero) if bits == 4 else np.abs(largest) / np.float32(zero - 1)
+    scale = largest / np.float32(-zero) if bits < 8 else np.abs(largest) / np.float32(zero - 1)
     scale = np.where(scale != 0, scale, 1).astype(np.float32)
     rounded: NDArray[np.uint8] = np.clip(np.round(grouped / scale) + zero, 0, top).astype(np.uint8)
     if bits == 4:

@@ -102,7 +102,7 @@ def _say(done: float, total: float, note: str = "") -> None:
 def main(
     model: Annotated[Path, typer.Argument(help="Dense model folder.")],
     out: Annotated[Path, typer.Option(help="Folder of the compressed model; replaced.")],
-    preset: str = "default",
+    preset: Annotated[str, typer.Option(help="Recipe that needs no gradients.")] = "without-gradients",
     keep_ratio: float = 0.5,
     sequences: int = 256,
     tokens: Annotated[int, typer.Option(help="Of a sequence.")] = 100,

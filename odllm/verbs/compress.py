@@ -63,7 +63,8 @@ def compress(
     """
     from compression.config import preset as named_preset
     from compression.plan_file import write_plan as save_plan
-    from odllm.calibrating import Calibrated, CalibrationChoice
+    from lcrec.calibration import DEFAULT_SEQUENCES, CalibrationRequest
+    from odllm.calibrating import Calibrated
     from odllm.compressing import compress_folder, recovery_options
     from odllm.compression_report import print_plan, print_report
     from odllm.plan_report import describe_plan
@@ -80,9 +81,9 @@ def compress(
     request = PlanRequest(budget, precision, plan, costs)  # type: ignore[arg-type]
     recovery = recovery_options(recover, recovery_method, seed) if recover > 0 else None  # type: ignore[arg-type]
     if sequences is None and calibration_tokens is None:
-        sequences = CalibrationChoice().sequences
-    choice = CalibrationChoice(sequences, calibration_tokens, calibration, seed)  # type: ignore[arg-type]
-    calibrated = Calibrated(model, dataset, choice)
+        sequences = DEFAULT_SEQUENCES
+    chosen = CalibrationRequest(sequences=sequences, tokens=calibration_tokens, choice=calibration)  # type: ignore[arg-type]
+    calibrated = Calibrated(model, dataset, chosen, seed)
     if out is not None and not dry_run:
         resolve_output(out, overwrite=overwrite)
     file = find_plan(calibrated, config, request, progress_bar, work=None if dry_run else out)

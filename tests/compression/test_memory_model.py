@@ -35,10 +35,18 @@ def test_the_widest_inputs_decide_the_statistics():
     assert estimate(preset("paper")).statistics == 8 * (2 * 11008**2 + 4096 * 11008)
 
 
-@pytest.mark.parametrize("name", ["default", "paper", "svd-llm", "whitened", "plain-svd"])
+@pytest.mark.parametrize("name", ["without-gradients", "paper", "svd-llm", "whitened", "plain-svd"])
 def test_a_7b_model_fits_8_gib_beside_the_calibration(name):
     found = estimate(preset(name), batch_positions=1600, embedding=(32000, 4096))
     assert found.peak - found.activations < 8 << 30
+
+
+def test_gradients_need_the_whole_model_and_a_matrix_for_every_output():
+    found = estimate(preset("default"), embedding=(32000, 4096))
+    assert found.importance == 8 * 3 * (5 * 4096**2 + 2 * 11008**2)
+    assert found.gradients > 4 * sum(rows * columns for rows, columns in SHAPES.values())
+    assert found.peak > found.runtime + found.importance + found.gradients - 1
+    assert (estimate().importance, estimate().gradients) == (0, 0)
 
 
 def test_activations_grow_with_the_calibration_and_nothing_else_does():

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, top_k_accuracy_score
 
-from lcrec.metrics import NOT_FOUND, bootstrap_interval, hit_rate, ndcg, summarize
+from lcrec.metrics import NOT_FOUND, bootstrap_interval, hit_rate, ndcg, ratio_interval, summarize
 
 ITEMS = 30
 
@@ -41,3 +41,45 @@ def test_the_interval_holds_the_mean_and_narrows_with_users():
     assert low < values.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.15)
     assert bootstrap_interval(values) == (low, high)
+
+
+def test_the_interval_is_that_of_users_drawn_one_by_one():
+    random = np.random.default_rng(1)
+    values = random.choice([0.0, 0.3, 1.0], 500, p=[0.8, 0.15, 0.05])
+    means = values[random.integers(0, 500, (4000, 500))].mean(axis=1)
+    assert bootstrap_interval(values, samples=4000) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.002)
+
+
+def test_the_ratio_interval_is_that_of_pairs_drawn_one_by_one():
+    random = np.random.default_rng(2)
+    reference = random.choice([0.0, 0.5, 1.0], 600)
+    values = np.where(random.random(600) < 0.9, reference, 0.0)
+    users = random.integers(0, 600, (4000, 600))
+    ratios = values[users].mean(axis=1) / reference[users].mean(axis=1)
+    found = ratio_interval(values, reference, samples=4000)
+    assert found == pytest.approx(np.quantile(ratios, [0.025, 0.975]), abs=0.003)
+
+
+def test_a_pair_of_equals_has_the_ratio_one():
+    values = np.random.default_rng(3).random(50)
+    assert ratio_interval(values, values) == (1.0, 1.0)
+    assert ratio_interval(values / 4, values) == pytest.approx((0.25, 0.25))
+
+
+def test_pairing_narrows_the_ratio_interval():
+    random = np.random.default_rng(4)
+    reference = random.random(300)
+    low, high = ratio_interval(reference + 0.01 * random.random(300), reference)
+    apart_low, apart_high = ratio_interval(random.permutation(reference), reference)
+    assert high - low < 0.1 * (apart_high - apart_low)
+
+
+def test_runs_that_disagree_widen_the_ratio_interval():
+    reference = np.random.default_rng(5).random(2000)
+    low, high = ratio_interval(np.stack([0.8 * reference, reference]), reference)
+    assert (low, high) == pytest.approx((0.8, 1.0))
+
+
+def test_no_ratio_to_nothing():
+    with pytest.raises(ValueError, match="0 for every user"):
+        ratio_interval(np.ones(3), np.zeros(3))

@@ -10,6 +10,7 @@ from compression.checkpoint import load_model
 from lcrec.dataset import Dataset, Item, ItemCodes
 from lcrec.errors import ItemCodesError, ModelError
 from lcrec.model import find_preset
+from lcrec.objective import Teacher
 from lcrec.prompt import PromptText, read_card
 from lcrec.train import dataset_facts, train
 from odllm_artifact import ArtifactError, sha256_file
@@ -146,3 +147,12 @@ def test_a_model_that_cannot_be_written_is_said(ring, preset, tmp_path, monkeypa
     with pytest.raises(ModelError, match="No space left"):
         train(ring, msgspec.structs.replace(preset, epochs=1), tmp_path / "model", facts=FACTS)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_small_model_learns_from_a_teacher(ring, preset, tmp_path):
+    train(ring, preset, tmp_path / "teacher", facts=FACTS)
+    teacher = Teacher(load_model(tmp_path / "teacher"), read_card(tmp_path / "teacher").prompt, "f" * 64, weight=1.0)
+    small = msgspec.structs.replace(preset, hidden=16)
+    report = train(ring, small, tmp_path / "model", facts=FACTS, teacher=teacher)
+    assert report["validation_ndcg@10"] > 0.9  # only the teacher said what follows: the weight of the codes is none
+    assert report["teacher"] == {"sha256": "f" * 64, "weight": 1.0}

@@ -46,3 +46,13 @@ def odllm(monkeypatch, capsys):
         return code, captured.out, captured.err
 
     return call
+
+
+@pytest.fixture
+def study_case(tmp_path, make_dataset, make_model_folder):
+    """A dense recommender's folder with random weights, and the folder of a dataset that it speaks."""
+    from lcrec.dataset import save_dataset
+
+    save_dataset(make_dataset(users=40), tmp_path / "dataset")
+    model, _ = make_model_folder("dense")
+    return model, tmp_path / "dataset"

@@ -1,6 +1,7 @@
 """`odllm compress`: plans made, written, edited, fed back and refused."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -163,3 +164,14 @@ def test_a_missing_shard_ends_a_dry_run(odllm, model, dataset):
     code, _, err = odllm("compress", model, "--dataset", dataset, "--dry-run")
     assert code == 2
     assert "holds neither model.safetensors" in err
+
+
+def test_gradients_that_do_not_fit_are_refused_before_any_work_with_the_way_out(
+    odllm, model, dataset, tmp_path, monkeypatch
+):
+    without_values(model)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    code, _, err = odllm("compress", model, "--dataset", dataset, "--out", tmp_path / "small")
+    assert code == 2
+    assert "0.0 GiB are free. Choose --preset without-gradients" in " ".join(err.split())
+    assert not (tmp_path / "small").exists()

@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 
-import odllm.calibrating as calibrating
-import odllm.compressing as compressing
 from compression.calibration import CalibrationBatch
 from compression.config import preset
 from compression.recovery_config import RecoveryConfig
-from lcrec.calibration import choose_calibration
+from lcrec.calibration import CalibrationRequest, choose_calibration
 from lcrec.dataset import Dataset, Item, ItemCodes, save_dataset
 from lcrec.prompt import Prompt
-from odllm.calibrating import Calibrated, CalibrationChoice, sequence_batches
+from odllm import calibrating, compressing
+from odllm.calibrating import Calibrated
 from odllm.console import progress_bar
 
 USERS, SHARED = 60, 30
@@ -48,12 +47,13 @@ def items_in(batches):
 @pytest.mark.parametrize("choice", ["covering", "random"])
 @pytest.mark.parametrize("seed", range(3))
 def test_no_choice_of_all_users_sequences_holds_one(dataset, choice, seed):
-    chosen = choose_calibration(dataset, [PROMPT], batch_size=8, sequences=EVERYTHING, choice=choice, seed=seed)
+    request = CalibrationRequest(sequences=EVERYTHING, choice=choice)
+    chosen = choose_calibration(dataset, [PROMPT], request, batch_size=8, seed=seed)
     assert items_in(chosen.batches) == set(range(SHARED))
 
 
 def test_no_training_or_recovery_sequence_holds_one(dataset):
-    batches = sequence_batches(dataset, PROMPT, 8, 0)
+    batches = calibrating.sequence_batches(dataset, PROMPT, 8, 0)
     assert items_in(batches) == set(range(SHARED))
 
 
@@ -67,7 +67,7 @@ def folders(dataset, make_model_folder, tmp_path):
 @pytest.fixture
 def seen(monkeypatch):
     """All batches that reach the compression and the recovery, and all targets that a validation asks about."""
-    found = {"compress": [], "recover": [], "gradients": [], "validated": []}
+    found = {"compress": [], "gradients": [], "recover": [], "validated": []}
     compress, recover, evaluate = compressing.compress_checkpoint, compressing.recover, compressing.evaluate
 
     def watch(name, function):
@@ -86,8 +86,7 @@ def seen(monkeypatch):
         return evaluate(ranker, histories, targets, codes)
 
     monkeypatch.setattr(compressing, "compress_checkpoint", watch("compress", compress))
-    gradients = calibrating.recommender_importance
-    monkeypatch.setattr(calibrating, "recommender_importance", watch("gradients", gradients))
+    monkeypatch.setattr(calibrating, "output_importance", watch("gradients", calibrating.output_importance))
     monkeypatch.setattr(compressing, "recover", watch("recover", recover))
     monkeypatch.setattr(compressing, "evaluate", watched_evaluate)
     return found
@@ -96,7 +95,7 @@ def seen(monkeypatch):
 def test_what_compress_and_recover_read_holds_none_and_validation_asks_for_no_test_item(folders, seen, tmp_path):
     model, dataset = folders
     compressing.compress_folder(
-        Calibrated(model, dataset, CalibrationChoice(sequences=EVERYTHING)),
+        Calibrated(model, dataset, CalibrationRequest(sequences=EVERYTHING)),
         tmp_path / "small",
         config=preset("default"),
         recovery=RecoveryConfig(max_steps=1, validations=1),
@@ -110,16 +109,17 @@ def test_what_compress_and_recover_read_holds_none_and_validation_asks_for_no_te
         config=RecoveryConfig(max_steps=1, validations=1),
         progress=progress_bar,
     )
-    assert items_in(seen["compress"]) == items_in(seen["gradients"]) == items_in(seen["recover"]) == set(range(SHARED))
+    for name in ("compress", "gradients", "recover"):
+        assert items_in(seen[name]) == set(range(SHARED)), name
     assert set(seen["validated"]) == set(range(SHARED, SHARED + USERS))
 
 
 def test_a_compression_reports_its_calibration_and_its_recovery(folders, tmp_path):
     model, dataset = folders
     record = compressing.compress_folder(
-        Calibrated(model, dataset, CalibrationChoice(sequences=None, tokens=400)),
+        Calibrated(model, dataset, CalibrationRequest(tokens=400)),
         tmp_path / "small",
-        config=preset("default"),
+        config=preset("whitened"),
         recovery=RecoveryConfig(max_steps=2, validations=1),
         progress=progress_bar,
     )

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lcrec.calibration import choose_calibration
+from lcrec.calibration import CalibrationRequest, choose_calibration
 from lcrec.dataset import Dataset, Item, ItemCodes
 from lcrec.errors import CalibrationChoiceError
 from lcrec.prompt import Prompt
@@ -31,7 +31,7 @@ def lengths(calibration):
 
 
 def test_the_report_counts_what_the_batches_hold(skewed):
-    calibration = choose_calibration(skewed, [PROMPT], sequences=30, batch_size=8)
+    calibration = choose_calibration(skewed, [PROMPT], CalibrationRequest(sequences=30), batch_size=8)
     report = calibration.report
     ids = np.concatenate([batch.ids[batch.real] for batch in calibration.batches])
     seen = [len(np.unique(ids[(ids >= low) & (ids < high)])) for low, high in ((10, 50), (50, 58))]
@@ -47,7 +47,12 @@ def test_the_report_counts_what_the_batches_hold(skewed):
 
 def test_covering_meets_more_tokens_and_comes_closer_to_the_data_than_drawing_alike(skewed):
     covering, alike = (
-        [choose_calibration(skewed, [PROMPT], sequences=40, choice=c, batch_size=8, seed=s).report for s in range(5)]
+        [
+            choose_calibration(
+                skewed, [PROMPT], CalibrationRequest(sequences=40, choice=c), batch_size=8, seed=s
+            ).report
+            for s in range(5)
+        ]
         for c in ("covering", "random")
     )
     assert np.mean([r.coverage for r in covering]) > np.mean([r.coverage for r in alike])
@@ -55,7 +60,7 @@ def test_covering_meets_more_tokens_and_comes_closer_to_the_data_than_drawing_al
 
 
 def test_lengths_follow_the_data(skewed):
-    report = choose_calibration(skewed, [PROMPT], sequences=100, batch_size=8).report
+    report = choose_calibration(skewed, [PROMPT], CalibrationRequest(sequences=100), batch_size=8).report
     assert report.mean_items == pytest.approx(report.mean_items_of_data, rel=0.01)
 
 
@@ -68,7 +73,9 @@ def test_every_window_is_chosen_once_at_most(skewed):
     data = Dataset("once", items, tuple(map(str, range(users))), sequences, ItemCodes(codes, (users * size, 1)))
     prompt = Prompt((1,), (), (), 4, (users * size, 1), 10)
     for choice in ("covering", "random"):
-        batches = choose_calibration(data, [prompt], sequences=80, choice=choice, batch_size=8).batches
+        batches = choose_calibration(
+            data, [prompt], CalibrationRequest(sequences=80, choice=choice), batch_size=8
+        ).batches
         tokens = np.concatenate([batch.ids[batch.predicted] for batch in batches])
         tokens = tokens[tokens < 10 + users * size]
         assert len(np.unique(tokens)) == len(tokens)
@@ -77,7 +84,8 @@ def test_every_window_is_chosen_once_at_most(skewed):
 @pytest.mark.parametrize("choice", ["covering", "random"])
 def test_a_choice_is_repeatable_by_seed(skewed, choice):
     one, two, other = (
-        choose_calibration(skewed, [PROMPT], sequences=40, choice=choice, batch_size=8, seed=seed) for seed in (3, 3, 4)
+        choose_calibration(skewed, [PROMPT], CalibrationRequest(sequences=40, choice=choice), batch_size=8, seed=seed)
+        for seed in (3, 3, 4)
     )
     assert one.report == two.report
     assert all((a.ids == b.ids).all() for a, b in zip(one.batches, two.batches, strict=True))
@@ -86,20 +94,22 @@ def test_a_choice_is_repeatable_by_seed(skewed, choice):
 
 @pytest.mark.parametrize("choice", ["covering", "random"])
 def test_a_budget_of_tokens_is_met_within_a_tenth(skewed, choice):
-    report = choose_calibration(skewed, [PROMPT], tokens=1500, choice=choice, batch_size=8).report
+    report = choose_calibration(skewed, [PROMPT], CalibrationRequest(tokens=1500, choice=choice), batch_size=8).report
     assert report.tokens == pytest.approx(1500, rel=0.1)
 
 
 @pytest.mark.parametrize("choice", ["covering", "random"])
 def test_more_sequences_than_there_are_takes_all(skewed, choice):
-    report = choose_calibration(skewed, [PROMPT], sequences=10**6, choice=choice, batch_size=8).report
+    report = choose_calibration(
+        skewed, [PROMPT], CalibrationRequest(sequences=10**6, choice=choice), batch_size=8
+    ).report
     assert report.sequences == report.candidates
     assert (report.coverage, report.distance) == (1, 0)
 
 
 def test_templates_meet_every_length_equally_often(skewed):
     other = replace_prefix(PROMPT)
-    calibration = choose_calibration(skewed, [PROMPT, other], sequences=120, batch_size=8)
+    calibration = choose_calibration(skewed, [PROMPT, other], CalibrationRequest(sequences=120), batch_size=8)
     by_prefix = {prefix: [] for prefix in (1, 6)}
     for batch in calibration.batches:
         for row, real in zip(batch.ids, batch.real, strict=True):
@@ -121,12 +131,12 @@ def replace_prefix(prompt):
         ({"sequences": 8, "choice": "best"}, "calibration is 'best'; expected one of covering, random"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(skewed, options, message):
+def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(CalibrationChoiceError, match=message):
-        choose_calibration(skewed, [PROMPT], batch_size=8, **options)
+        CalibrationRequest(**options)
 
 
 def test_users_too_short_to_train_on_are_said(skewed):
     short = replace(skewed, sequences=tuple(sequence[:3] for sequence in skewed.sequences))
     with pytest.raises(CalibrationChoiceError, match="no training part of two items or more"):
-        choose_calibration(short, [PROMPT], sequences=4, batch_size=8)
+        choose_calibration(short, [PROMPT], CalibrationRequest(sequences=4), batch_size=8)
