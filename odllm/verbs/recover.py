@@ -35,7 +35,7 @@ def recover(
     """Train a compressed recommender for a moment, towards the dense model and what users did next.
 
     Ranks and files stay as they are. If validation NDCG@10 says that the model was better before, it is kept so.
-    Several processes share the work under `accelerate launch -m odllm recover …`.
+    Several processes share the work under `accelerate launch` and `torchrun`: `… -m odllm recover …`.
     """
     from odllm.compressing import recover_folder, recovery_options
     from odllm.compression_report import recovery_line

@@ -12,6 +12,7 @@ from lcrec.prompt import Prompt
 from odllm import calibrating, compressing
 from odllm.calibrating import Calibrated
 from odllm.console import progress_bar
+from odllm.studies.making import early_part
 
 USERS, SHARED = 60, 30
 """Items: what users share, then a validation item for each, then a test item for each."""
@@ -127,3 +128,11 @@ def test_a_compression_reports_its_calibration_and_its_recovery(folders, tmp_pat
     assert record["calibration"]["choice"] == "covering"
     assert record["calibration"]["code_tokens_of_data"] == (SHARED, 2)
     assert (record["recovery"]["method"], record["recovery"]["steps"]) == ("factors", 2)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_the_early_histories_of_the_streaming_study_hold_none(dataset, share):
+    early = early_part(dataset, share)
+    chosen = choose_calibration(early, [PROMPT], CalibrationRequest(sequences=EVERYTHING), batch_size=8)
+    assert items_in(chosen.batches) <= set(range(SHARED))
+    assert items_in(calibrating.sequence_batches(early, PROMPT, 8, 0)) <= set(range(SHARED))
