@@ -7,11 +7,13 @@ embedding, while it is read. Checked against the resident memory of real runs (d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import msgspec
 
 from compression.allocation import Shape
+from compression.checkpoint import SHARD_BYTES
 from compression.config import CompressionConfig
 from compression.lowrank import GROUPS, PROJECTIONS, ProjectionGroup
 from compression.statistics import ROWS_AT_ONCE
@@ -36,6 +38,7 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
         activations: hidden states of all calibration sequences, behind the dense and behind the compressed blocks.
         statistics: float64 moments of the group of projections with the widest inputs.
         temporaries: what is computed from a batch and from the moments beside them.
+        writing: the shard that is written, when all else is gone.
         importance: of the outputs, through the whole run; none where errors are not weighed.
         gradients: the whole model and what its gradients need of a batch, before the first block; none likewise.
     """
@@ -47,6 +50,7 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
     activations: int
     statistics: int
     temporaries: int
+    writing: int = 0
     importance: int = 0
     gradients: int = 0
 
@@ -54,8 +58,8 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
     def peak(self) -> int:
         """The most that is there at once."""
         blocks = self.block + self.statistics + self.temporaries
-        compressing = self.resident + self.activations + max(self.embedding, blocks)
-        return self.runtime + self.importance + max(self.gradients, compressing)
+        compressing = self.activations + max(self.embedding, blocks)
+        return self.runtime + self.importance + max(self.gradients, self.resident + max(compressing, self.writing))
 
 
 def estimate_memory(
@@ -96,6 +100,7 @@ def estimate_memory(
         activations=2 * weight_bytes * positions * hidden,
         statistics=statistics,
         temporaries=temporaries,
+        writing=0 if resident_bytes else min(SHARD_BYTES, weight_bytes * _after(shapes, config, embedding)),
         importance=_DOUBLE * sum(rows * rows for rows, _ in shapes.values()) if config.weigh_outputs else 0,
         gradients=_gradients(shapes, batch_positions, embedding) if config.weigh_outputs else 0,
     )
@@ -137,6 +142,11 @@ def _group_parts(
     elif config.alignment != "none":
         solving += square  # the ridged covariance
     return _DOUBLE * moments, max(running + converting, _DOUBLE * whitening, _DOUBLE * solving)
+
+
+def _after(shapes: Mapping[str, Shape], config: CompressionConfig, embedding: Shape) -> int:
+    """Return the parameters of the compressed model, its head taken to be a matrix of its own."""
+    return int(config.keep_ratio * sum(rows * columns for rows, columns in shapes.values())) + 2 * math.prod(embedding)
 
 
 def _gradients(shapes: Mapping[str, Shape], batch_positions: int, embedding: Shape) -> int:

@@ -67,7 +67,7 @@ def test_the_peak_is_the_blocks_or_the_embedding():
 def test_depth_costs_no_memory_but_time():
     one = {name: shape for name, shape in SHAPES.items() if ".0." in name}
     options = {"positions": 8192, "batch_positions": 512}
-    assert estimate_memory(one, CompressionConfig(), **options) == estimate()
+    assert estimate_memory(one, CompressionConfig(), **options).peak == estimate().peak
     flops = [estimate_flops(shapes, CompressionConfig(), tokens=8192) for shapes in (one, SHAPES)]
     assert flops[1] == pytest.approx(3 * flops[0])
 
@@ -81,6 +81,7 @@ def test_time_is_said_in_words(flops, words):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("hidden", "intermediate", "layers", "words"), [(512, 1408, 24, 4000), (1024, 2816, 1, 30000)])
 def test_the_estimate_is_within_a_quarter_of_what_a_fresh_process_takes(tmp_path, hidden, intermediate, layers, words):
     shape = large_shape(hidden, layers, hidden // 64, intermediate, words)

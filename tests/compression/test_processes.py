@@ -33,7 +33,7 @@ def start(source, out, **environment):
 
 def finish(*processes):
     for process in processes:
-        _, words = process.communicate(timeout=200)
+        _, words = process.communicate(timeout=600)
         assert process.returncode == 0, words
 
 
@@ -48,6 +48,7 @@ def dense(make_llama, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_that_was_not(dense, tmp_path):
     finish(start(dense, tmp_path / "whole"))
     moments = random.Random()
@@ -71,6 +72,7 @@ def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_that_was_not(den
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_two_processes_find_the_factors_of_one(dense, tmp_path):
     finish(start(dense, tmp_path / "one"))
     with socket.socket() as free:
