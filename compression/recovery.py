@@ -2,7 +2,8 @@
 
 Only the low-rank factors learn, or adapters on them (and the norms, if asked); everything else is as the compression
 left it. The student is pulled to the teacher's distribution over the next token, at every position that is not
-padding, and to the token that really came next.
+padding, and to the token that really came next. How fast and how much to which of the two is tried out for a moment
+before, if it is not given.
 
 Accelerate places models and batches, joins the gradients of several processes (`accelerate launch`) and accumulates
 them; with one process on a CPU it costs nothing that could be measured.
@@ -23,16 +24,15 @@ from accelerate.utils import gather_object
 from torch import nn
 
 from compression.calibration import CalibrationBatch, check_batches
-from compression.distillation import CodeLogits, among_legal, distillation_loss, next_tokens
-from compression.errors import CalibrationError
+from compression.distiller import Distiller
 from compression.importance import Allowed
 from compression.processes import from_first_process
-from compression.recovery_config import RecoveryConfig, RecoveryReport
+from compression.recovery_config import Recipe, RecoveryConfig, RecoveryReport, Trial
 from compression.trainable import put_back, trainable, values_of
 from odllm_artifact import Progress, silent
 
-Validate = Callable[[Any], float]
-"""Score of a student, higher is better."""
+Judge = Callable[[Any], float]
+"""What a student is worth, or what it costs."""
 
 
 def recover(
@@ -43,13 +43,14 @@ def recover(
     *,
     code_token_ids: Sequence[int] | None = None,
     allowed: Allowed | None = None,
-    validate: Validate | None = None,
+    validate: Judge | None = None,
+    surprise: Judge | None = None,
     progress: Progress = silent,
 ) -> RecoveryReport:
     """Distil the factors of `student` from `teacher`, in place, within a budget.
 
     Called by every process of an `accelerate launch`, each takes its share of the batches and all end with the same
-    factors; the first process keeps the clock and validates.
+    factors; the first process keeps the clock and judges.
 
     Args:
         student: a low-rank causal language model.
@@ -62,44 +63,37 @@ def recover(
             spend its ranks on learning it again.
         validate: score of the student, higher is better; the best factors are kept, those before the first
             step included.
+        surprise: of the student at held-out data, lower is better: judges the trials of what `config` leaves open.
+            Steadier than a score, it tells recipes apart after a few steps.
         progress: told after every step.
 
     Raises:
         ConfigError: the student has no low-rank projection, or the method needs a library that is not installed.
         CalibrationError: no or bad sequences, or the divergence is not finite.
     """
-    started = time.monotonic()
+    clock = _Clock(config)
     check_batches(batches, student.config.vocab_size)
     accelerator = Accelerator(gradient_accumulation_steps=config.accumulation)
-    drawn = islice(_shuffled(batches, config.seed), accelerator.process_index, None, accelerator.num_processes)
-    tokens = 0
-    divergences: list[float] = []
+    shuffled = islice(_shuffled(batches, config.seed), accelerator.process_index, None, accelerator.num_processes)
+    drawn = _in_groups(shuffled, config.accumulation)
+    bar = progress if accelerator.is_main_process else silent
     with _placed(accelerator.device, student, teacher), trainable(student, config) as learning:
-        distillation = _Distillation(student, teacher, learning, code_token_ids, allowed, config, accelerator)
-        best = _Best(student, learning, validate, config.validations)
-        while True:
-            # One clock for all processes: they must stop at the same step.
-            spent = from_first_process(_spent(config, started, len(divergences)))
-            if best.due(spent):
-                best.ask(len(divergences), accelerator)
-            if spent >= 1:
-                break
-            chosen = list(islice(drawn, config.accumulation))
-            divergences.append(distillation.step(chosen, config.peak_learning_rate * _schedule(spent, config.warmup)))
-            tokens += sum(batch.tokens for batch in chosen)
-            if accelerator.is_main_process:
-                progress(min(_spent(config, started, len(divergences)), 1.0), 1.0, f"KL {divergences[-1]:.4f}")
-        best.put_back()
+        distiller = Distiller(student, teacher, learning, code_token_ids, allowed, config, accelerator)
+        recipe, trials = _choose(distiller, student, drawn, clock, _first_judges(surprise, accelerator), bar)
+        best = _Best(student, learning, _first_judges(validate, accelerator), config.validations)
+        divergences, tokens = _run(distiller, drawn, clock, recipe, best, bar)
     tenth = max(len(divergences) // 10, 1)
     shares = gather_object([(_mean(divergences[:tenth]), _mean(divergences[-tenth:]), tokens)])
     return RecoveryReport(
         config=config,
         method=config.method,
+        recipe=recipe,
+        trials=tuple(trials),
         trainable_parameters=sum(parameter.numel() for parameter in learning),
         processes=accelerator.num_processes,
         steps=len(divergences),
         tokens=sum(share[2] for share in shares),
-        seconds=time.monotonic() - started,
+        seconds=clock.seconds,
         kl_first=_mean([share[0] for share in shares]),
         kl_last=_mean([share[1] for share in shares]),
         validations=tuple(best.scores),
@@ -107,63 +101,131 @@ def recover(
     )
 
 
-class _Distillation:
-    """Both models and the optimizer, ready to take steps."""
+class _Clock:
+    """What is used up of the budget: of the time, or of the steps."""
 
-    def __init__(
-        self,
-        student: Any,
-        teacher: Any,
-        learning: Sequence[nn.Parameter],
-        code_token_ids: Sequence[int] | None,
-        allowed: Allowed | None,
-        config: RecoveryConfig,
-        accelerator: Accelerator,
-    ) -> None:
-        ids = None if code_token_ids is None else torch.as_tensor(list(code_token_ids), device=accelerator.device)
-        optimizer = torch.optim.AdamW(learning, lr=config.peak_learning_rate, weight_decay=config.weight_decay)
-        self.teacher = CodeLogits(teacher, ids, bfloat16=config.bfloat16)
-        self.student, self.optimizer = accelerator.prepare(
-            CodeLogits(student, ids, bfloat16=config.bfloat16), optimizer
-        )
-        self.learning, self.ids, self.vocabulary = learning, ids, student.config.vocab_size
-        self.allowed, self.config, self.accelerator = allowed, config, accelerator
+    def __init__(self, config: RecoveryConfig) -> None:
+        self.config, self.started, self.steps = config, time.monotonic(), 0
 
-    def step(self, batches: Sequence[CalibrationBatch], rate: float) -> float:
-        """Take one step over `batches`; return the mean divergence from the teacher before it."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return _mean([self._accumulate(batch) for batch in batches])
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return time.monotonic() - self.started
 
-    def _accumulate(self, batch: CalibrationBatch) -> float:
-        labels = next_tokens(batch, self.ids, self.vocabulary).to(self.accelerator.device)
-        legal = None if self.allowed is None else self.allowed(batch)[batch.attention_mask.bool()]  # [rows, candidates]
-        batch = batch.to(self.accelerator.device)
-        with self.accelerator.accumulate(self.student):
-            with torch.no_grad():
-                target = self.teacher(batch)
-            logits = self.student(batch)
-            if legal is not None:
-                logits, target, labels = among_legal(legal.to(logits.device), logits, target, labels)
-            loss, apart = distillation_loss(logits, target, labels, self.config.label_weight, self.config.temperature)
-            if not bool(torch.isfinite(loss)):
-                raise CalibrationError(
-                    f"the divergence from the dense model is {float(apart.detach())}. Lower the learning rate of the "
-                    "recovery, or check both models for NaN weights."
-                )
-            self.accelerator.backward(loss)
-            if self.accelerator.sync_gradients:
-                self.accelerator.clip_grad_norm_(self.learning, 1.0)
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-        return float(apart.detach())
+    @property
+    def spent(self) -> float:
+        """Fraction of the budget used up, as this process sees it."""
+        if self.config.max_steps is not None:
+            return self.steps / self.config.max_steps
+        assert self.config.seconds is not None
+        return self.seconds / self.config.seconds
+
+    def step(self, distiller: Distiller, batches: list[CalibrationBatch], recipe: Recipe, done: float) -> float:
+        """Have a step taken and count it; return the divergence before it."""
+        self.steps += 1
+        return distiller.step(batches, recipe, done)
+
+    def agreed(self) -> float:
+        """Return `spent` as the first process sees it: all must stop at the same step."""
+        return from_first_process(self.spent)
+
+
+def _choose(
+    distiller: Distiller,
+    student: Any,
+    drawn: Iterator[list[CalibrationBatch]],
+    clock: _Clock,
+    surprise: Judge | None,
+    progress: Progress,
+) -> tuple[Recipe, list[Trial]]:
+    """Try what is open of the recipe, every time from the same factors; return the best recipe and all trials.
+
+    First the learning rates, then, at the best one, the label weights.
+    """
+    rates, weights = distiller.config.learning_rates, distiller.config.label_weights
+    number = len(rates) + len(weights) - 1
+    if surprise is None or number == 1:
+        return Recipe(learning_rate=rates[0], label_weight=weights[0]), []
+    start, trials = values_of(distiller.learning), list[Trial]()
+    steps = _steps_a_trial(distiller, student, drawn, clock, surprise, number)
+    put_back(distiller.learning, start)
+
+    def best() -> Recipe:
+        return min(trials, key=lambda trial: trial.surprise).recipe
+
+    def attempt(recipe: Recipe) -> None:
+        distiller.begin()
+        for step in range(steps):
+            clock.step(distiller, next(drawn), recipe, step / steps)
+            progress(min(clock.spent, 1.0), 1.0, f"trying learning rate {recipe.learning_rate:g}")
+        trials.append(Trial(recipe=recipe, steps=steps, surprise=surprise(student)))
+        put_back(distiller.learning, start)
+
+    for rate in rates:
+        attempt(Recipe(learning_rate=rate, label_weight=weights[0]))
+    for weight in weights[1:]:
+        attempt(Recipe(learning_rate=best().learning_rate, label_weight=weight))
+    return best(), trials
+
+
+def _steps_a_trial(
+    distiller: Distiller,
+    student: Any,
+    drawn: Iterator[list[CalibrationBatch]],
+    clock: _Clock,
+    surprise: Judge,
+    number: int,
+) -> int:
+    """Return how many steps each of `number` trials may take; the clock's are measured, which moves the factors."""
+    config = distiller.config
+    if config.max_steps is not None:
+        return max(int(config.trials * config.max_steps / number), 1)
+    assert config.seconds is not None
+    times = [clock.seconds]
+    recipe = Recipe(learning_rate=config.learning_rates[-1], label_weight=config.label_weights[0])
+    for act in (
+        lambda: clock.step(distiller, next(drawn), recipe, 0.0),  # the first of all is slower
+        lambda: clock.step(distiller, next(drawn), recipe, 0.0),
+        lambda: surprise(student),
+    ):
+        act()
+        times.append(clock.seconds)
+    a_step, a_judgement = times[2] - times[1], times[3] - times[2]
+    left = config.trials * config.seconds - times[-1]
+    return from_first_process(max(int((left / number - a_judgement) / a_step), 1))
+
+
+def _run(
+    distiller: Distiller,
+    drawn: Iterator[list[CalibrationBatch]],
+    clock: _Clock,
+    recipe: Recipe,
+    best: _Best,
+    progress: Progress,
+) -> tuple[list[float], int]:
+    """Step until the budget is used up and have the best factors; return the divergences, and the tokens seen."""
+    divergences: list[float] = []
+    tokens = 0
+    distiller.begin()
+    before = min(clock.agreed(), 1.0)
+    while True:
+        done = 1.0 if before == 1 else (clock.agreed() - before) / (1 - before)
+        if best.due(done):
+            best.ask(len(divergences))
+        if done >= 1:
+            best.put_back()
+            return divergences, tokens
+        batches = next(drawn)
+        divergences.append(clock.step(distiller, batches, recipe, done))
+        tokens += sum(batch.tokens for batch in batches)
+        progress(min(clock.spent, 1.0), 1.0, f"KL {divergences[-1]:.4f}")
 
 
 class _Best:
     """The best values of what learns, by the validation; without one, the last."""
 
     def __init__(
-        self, student: Any, learning: Sequence[nn.Parameter], validate: Validate | None, validations: int
+        self, student: Any, learning: Sequence[nn.Parameter], validate: Judge | None, validations: int
     ) -> None:
         self.student, self.learning, self.validate, self.validations = student, learning, validate, validations
         self.scores: list[tuple[int, float]] = []
@@ -175,11 +237,10 @@ class _Best:
         done = len(self.scores)
         return self.validate is not None and done <= self.validations and spent >= min(done / self.validations, 1.0)
 
-    def ask(self, step: int, accelerator: Accelerator) -> None:
-        """Validate in the first process, and keep the values if they are better than all before."""
+    def ask(self, step: int) -> None:
+        """Validate, and keep the values if they are better than all before."""
         assert self.validate is not None
-        with torch.no_grad():
-            score = from_first_process(float(self.validate(self.student)) if accelerator.is_main_process else math.nan)
+        score = self.validate(self.student)
         if self.step is None or score > max(before for _, before in self.scores):
             self.step, self.values = step, values_of(self.learning)
         self.scores.append((step, score))
@@ -188,6 +249,18 @@ class _Best:
         """Set what learns to its best values."""
         if self.step is not None:
             put_back(self.learning, self.values)
+
+
+def _first_judges(judge: Judge | None, accelerator: Accelerator) -> Judge | None:
+    """Return the judge that only the first process asks, for all of them."""
+    if judge is None:
+        return None
+
+    def ask(student: Any) -> float:
+        with torch.no_grad():
+            return from_first_process(float(judge(student)) if accelerator.is_main_process else math.nan)
+
+    return ask
 
 
 @contextmanager
@@ -203,21 +276,6 @@ def _placed(device: torch.device, *models: nn.Module) -> Iterator[None]:
             model.to(where)
 
 
-def _spent(config: RecoveryConfig, started: float, steps: int) -> float:
-    """Fraction of the budget used up, by steps or by the clock."""
-    if config.max_steps is not None:
-        return steps / config.max_steps
-    assert config.seconds is not None
-    return (time.monotonic() - started) / config.seconds
-
-
-def _schedule(spent: float, warmup: float) -> float:
-    """Fraction of the highest learning rate: a linear rise, then a cosine down to 1 %."""
-    if spent < warmup:
-        return max(spent / warmup, 0.01)
-    return 0.01 + 0.99 * (1 + math.cos(math.pi * min((spent - warmup) / (1 - warmup), 1.0))) / 2
-
-
 def _shuffled(batches: Sequence[CalibrationBatch], seed: int) -> Iterator[CalibrationBatch]:
     """Yield the batches that hold tokens for ever, each round in another order."""
     generator = torch.Generator().manual_seed(seed)
@@ -225,6 +283,11 @@ def _shuffled(batches: Sequence[CalibrationBatch], seed: int) -> Iterator[Calibr
     while True:
         for i in torch.randperm(len(filled), generator=generator).tolist():
             yield filled[i]
+
+
+def _in_groups(batches: Iterator[CalibrationBatch], size: int) -> Iterator[list[CalibrationBatch]]:
+    while group := list(islice(batches, size)):
+        yield group
 
 
 def _mean(values: Sequence[float]) -> float:

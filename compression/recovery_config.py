@@ -11,8 +11,42 @@ from compression.errors import ConfigError
 RecoveryMethod = Literal["factors", "lora"]
 """`factors`: all of the factors learn. `lora`: adapters of a low rank on them learn, and are merged into them."""
 
-LEARNING_RATES: dict[RecoveryMethod, float] = {"factors": 2e-3, "lora": 5e-3}
-"""The best measured of each method (docs/compression.md)."""
+LEARNING_RATES: dict[RecoveryMethod, tuple[float, ...]] = {
+    "factors": (2e-3, 6e-4, 2e-4, 6e-5, 2e-5),
+    "lora": (5e-3, 2e-3, 6e-4, 2e-4),
+}
+"""Rates worth trying, a method. Which is best depends on how near its best the compressed model already is: 2e-3 on a
+small one, a fortieth of it on one of 3 M parameters (docs/compression.md)."""
+
+LABEL_WEIGHTS = (0.0, 0.5)
+"""Label weights worth trying. What users did next teaches a model of few users more than its teacher knows, and a well
+trained one only what it has memorized."""
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """How a recovery steps.
+
+    Attributes:
+        learning_rate: at its highest.
+        label_weight: share of the cross-entropy of the token that came next in the loss.
+    """
+
+    learning_rate: float
+    label_weight: float
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A recipe tried for a moment before the recovery.
+
+    Attributes:
+        recipe: that was tried.
+        steps: it was given.
+        surprise: of the held-out judge afterwards, lower is better.
+    """
+
+    recipe: Recipe
+    steps: int
+    surprise: float
 
 
 class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,11 +57,13 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         max_steps: budget of steps, which makes the run repeatable bit for bit; None where `seconds` does.
         method: which parameters learn (`RecoveryMethod`).
         lora_rank: of the adapters of method `lora`.
-        learning_rate: at its highest; None takes the method's (`LEARNING_RATES`) and records it here.
+        learning_rate: at its highest; None tries the method's (`LEARNING_RATES`).
         warmup: fraction of the budget over which the learning rate rises; a cosine takes it down after.
         weight_decay: of AdamW.
         label_weight: share of the cross-entropy of the token that came next; the rest is the divergence from the
-            teacher. Half and half recovered more NDCG than the divergence alone on three models (measured).
+            teacher. None tries `LABEL_WEIGHTS`.
+        trials: fraction of the budget for trying what is None; where nothing judges the trials, the first of the
+            rates and of the weights are taken.
         temperature: softens both distributions of the divergence.
         train_norms: let the norms learn too.
         bfloat16: compute matrix products in bfloat16; weights, sums and the loss stay as they are. For hardware that
@@ -47,7 +83,8 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     learning_rate: float | None = None
     warmup: float = 0.05
     weight_decay: float = 0.0
-    label_weight: float = 0.5
+    label_weight: float | None = None
+    trials: float = 0.15
     temperature: float = 1.0
     train_norms: bool = False
     bfloat16: bool = False
@@ -59,23 +96,28 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         _check_budget(self.seconds, self.max_steps)
         if self.method not in get_args(RecoveryMethod):
             raise ConfigError(f"the recovery's method is {self.method!r}; expected 'factors' or 'lora'")
-        if self.learning_rate is None:
-            msgspec.structs.force_setattr(self, "learning_rate", LEARNING_RATES[self.method])
         for name in ("lora_rank", "accumulation", "validations"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1")
-        if not 0 <= self.label_weight <= 1:
+        if not all(0 <= weight <= 1 for weight in self.label_weights):
             raise ConfigError(f"label_weight is {self.label_weight}; expected 0 to 1")
-        if min(self.peak_learning_rate, self.temperature) <= 0 or not 0 <= self.warmup < 1:
+        if not 0 < self.trials < 1:
+            raise ConfigError(f"trials is {self.trials}; expected a fraction of the budget, above 0 and below 1")
+        if min(*self.learning_rates, self.temperature) <= 0 or not 0 <= self.warmup < 1:
             raise ConfigError(
                 f"learning_rate {self.learning_rate}, temperature {self.temperature}, warmup {self.warmup}: "
                 "expected the first two above 0 and warmup from 0 to below 1"
             )
 
     @property
-    def peak_learning_rate(self) -> float:
-        """The learning rate at its highest."""
-        return LEARNING_RATES[self.method] if self.learning_rate is None else self.learning_rate
+    def learning_rates(self) -> tuple[float, ...]:
+        """The learning rate at its highest, or those to choose from."""
+        return LEARNING_RATES[self.method] if self.learning_rate is None else (self.learning_rate,)
+
+    @property
+    def label_weights(self) -> tuple[float, ...]:
+        """The label weight, or those to choose from."""
+        return LABEL_WEIGHTS if self.label_weight is None else (self.label_weight,)
 
 
 class RecoveryReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,11 +126,13 @@ class RecoveryReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         config: what was asked for.
         method: which parameters learned.
+        recipe: how it stepped: as asked for, or the best of the trials.
+        trials: what was tried before, in order; their steps and time are part of the budget, not of `steps`.
         trainable_parameters: how many learned.
         processes: that took part.
-        steps: taken.
+        steps: taken after the trials.
         tokens: seen by all processes, padding left out.
-        seconds: wall time, validations included.
+        seconds: wall time, trials and validations included.
         kl_first: mean KL divergence from the teacher over the first tenth of the steps, nats a token.
         kl_last: the same over the last tenth.
         validations: (step, score) in order; step 0 is the training-free model.
@@ -97,6 +141,8 @@ class RecoveryReport(msgspec.Struct, frozen=True, kw_only=True):
 
     config: RecoveryConfig
     method: RecoveryMethod
+    recipe: Recipe
+    trials: tuple[Trial, ...] = ()
     trainable_parameters: int
     processes: int
     steps: int

@@ -18,10 +18,11 @@ from compression.recovery_config import RecoveryConfig, RecoveryMethod, Recovery
 from compression.streaming import compress_checkpoint
 from compression.trainable import require_installed
 from lcrec.dataset import Dataset, load_dataset
-from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
+from lcrec.evaluate import dataset_catalog
 from lcrec.model import code_token_ids
 from lcrec.prompt import Prompt, read_card
 from odllm.calibrating import Calibrated, ProgressBar, legal_choices, sequence_batches
+from odllm.judging import validation_ndcg, validation_surprise
 from odllm.planning import PlanRequest, find_plan
 from odllm_artifact import Progress, partial_folder, read_json, sha256_folder, silent, write_json
 
@@ -31,8 +32,6 @@ CARRIED_OVER = ("recommender.json", "tokenizer.json", "tokenizer_config.json", "
 REPORT = "compression.json"
 RECOVERY_BATCH = 8
 """Sequences a step: in the same time, many small steps recover more than few large ones (measured at 50 s)."""
-
-VALIDATION_USERS = 1000
 
 
 def compress_folder(
@@ -165,14 +164,6 @@ def _distil(
     student: Any, dense: Path, dataset: Dataset, prompt: Prompt, config: RecoveryConfig, progress: ProgressBar
 ) -> RecoveryReport:
     """Distil on the training sequences, unless the factors were better before, by validation NDCG@10."""
-    split, catalog, codes = dataset.split(), dataset_catalog(dataset), dataset.require_codes().codes
-
-    def validate(model: Any) -> float:
-        ranker = model_ranker(model, prompt, catalog, num_beams=10)
-        users = slice(VALIDATION_USERS)
-        found = evaluate(ranker, split.validation_history[users], split.validation_target[users], codes)
-        return float(found.summary()["ndcg@10"])  # type: ignore[arg-type]
-
     with progress("recovering") as bar:
         return recover(
             student,
@@ -180,8 +171,9 @@ def _distil(
             sequence_batches(dataset, prompt, RECOVERY_BATCH, config.seed),
             config,
             code_token_ids=code_token_ids(prompt),
-            allowed=legal_choices(catalog, prompt),
-            validate=validate,
+            allowed=legal_choices(dataset_catalog(dataset), prompt),
+            validate=validation_ndcg(dataset, prompt),
+            surprise=validation_surprise(dataset, prompt),
             progress=bar,
         )
 

@@ -34,8 +34,10 @@ def recovery_line(recovery: dict[str, Any]) -> str:
     scores = recovery["validations"]
     judged = f", validation NDCG@10 {scores[0][1]:.4f} → {scores[-1][1]:.4f}" if scores else ""
     kept = ", the factors were better before and are kept" if scores and not recovery["best_step"] else ""
+    recipe = recovery["recipe"]
     return (
-        f"recovery: {recovery['method']}, {recovery['trainable_parameters']:,} parameters, {recovery['steps']} steps "
+        f"recovery: {recovery['method']}, {recovery['trainable_parameters']:,} parameters, learning rate "
+        f"{recipe['learning_rate']:g}, label weight {recipe['label_weight']:g}, {recovery['steps']} steps "
         f"in {recovery['seconds']:.0f} s, KL {recovery['kl_first']:.4f} → {recovery['kl_last']:.4f}{judged}{kept}"
     )
 

@@ -24,9 +24,11 @@ def recover(
     lora_rank: Annotated[int, typer.Option(help="Rank of the adapters.")] = 16,
     learning_rate: Annotated[
         float | None,
-        typer.Option(help="At its highest, instead of the method's; lower for wide or well compressed models."),
+        typer.Option(help="At its highest; without it the best of short trials on validation items."),
     ] = None,
-    label_weight: Annotated[float, typer.Option(help="Share of what users did next, 0 to 1.")] = 0.5,
+    label_weight: Annotated[
+        float | None, typer.Option(help="Share of what users did next, 0 to 1; without it tried likewise.")
+    ] = None,
     seed: Seed = 0,
     threads: Threads = 1,
     overwrite: Overwrite = False,

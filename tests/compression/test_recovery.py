@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from compression.errors import CalibrationError, ConfigError
 from compression.lowrank import factored_linears, shared_inputs
 from compression.pipeline import compress
 from compression.recovery import recover
-from compression.recovery_config import RecoveryConfig
+from compression.recovery_config import LEARNING_RATES, Recipe, RecoveryConfig
 
 
 @pytest.fixture
@@ -65,6 +66,50 @@ def test_the_same_steps_give_the_same_bits(pair, batches):
     twin = copy.deepcopy(student)
     for model in (student, twin):
         recover(model, teacher, batches, RecoveryConfig(max_steps=5, seed=3))
+    assert all(torch.equal(tensor, weights(twin)[name]) for name, tensor in weights(student).items())
+
+
+def test_trials_choose_the_recipe_and_leave_the_factors_alone(pair, batches):
+    student, teacher = pair
+    before, asked = weights(student), []
+
+    def surprise(model):
+        asked.append(weights(model))
+        return {1: 3.0, 5: 2.5}.get(len(asked) - 1, 4.0)  # the second rate is best, and labels make it better still
+
+    report = recover(student, teacher, batches, RecoveryConfig(max_steps=100, trials=0.3), surprise=surprise)
+    rates = LEARNING_RATES["factors"]
+    assert [trial.recipe.learning_rate for trial in report.trials] == [*rates, rates[1]]
+    assert [trial.recipe.label_weight for trial in report.trials] == [0.0] * len(rates) + [0.5]
+    assert {trial.steps for trial in report.trials} == {5}
+    assert report.recipe == Recipe(learning_rate=rates[1], label_weight=0.5)
+    assert report.steps == 100 - 5 * 6
+    name = next(name for name in before if "_factor." in name)
+    moved = [float((after[name] - before[name]).abs().max()) for after in asked[: len(rates)]]
+    assert all(faster > slower for faster, slower in pairwise(moved))  # each from the same start, at its own rate
+
+
+def test_trials_within_a_budget_of_time_leave_most_of_it(pair, batches):
+    student, teacher = pair
+    report = recover(student, teacher, batches, RecoveryConfig(seconds=2.0), surprise=lambda _: 1.0)
+    assert len(report.trials) == len(LEARNING_RATES["factors"]) + 1
+    assert report.steps > 2 * sum(trial.steps for trial in report.trials)
+
+
+def test_what_is_given_is_not_tried(pair, batches):
+    def surprise(_):
+        raise AssertionError("asked")
+
+    config = RecoveryConfig(max_steps=2, learning_rate=1e-4, label_weight=0.25)
+    report = recover(*pair, batches, config, surprise=surprise)
+    assert (report.recipe, report.trials) == (Recipe(learning_rate=1e-4, label_weight=0.25), ())
+
+
+def test_with_trials_the_same_steps_give_the_same_bits(pair, batches):
+    student, teacher = pair
+    twin = copy.deepcopy(student)
+    for model in (student, twin):
+        recover(model, teacher, batches, RecoveryConfig(max_steps=30), surprise=lambda m: float(m.lm_head.weight.sum()))
     assert all(torch.equal(tensor, weights(twin)[name]) for name, tensor in weights(student).items())
 
 
@@ -144,6 +189,7 @@ def test_a_divergence_that_is_not_finite_says_what_to_do(pair, batches):
         ({"max_steps": 1, "method": "prefix"}, "method is 'prefix'; expected 'factors' or 'lora'"),
         ({"max_steps": 1, "lora_rank": 0}, "lora_rank is 0; expected at least 1"),
         ({"max_steps": 1, "accumulation": 0}, "accumulation is 0; expected at least 1"),
+        ({"max_steps": 1, "trials": 0.0}, r"trials is 0\.0; expected a fraction of the budget, above 0 and below 1"),
         ({"max_steps": 1, "validations": 0}, "validations is 0; expected at least 1"),
     ],
 )

@@ -1,0 +1,72 @@
+"""What a recommender is worth on the validation items: the judges of a recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from compression.distillation import IGNORED, CodeLogits, among_legal, next_tokens
+from lcrec.dataset import Dataset
+from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
+from lcrec.model import code_token_ids
+from lcrec.prompt import Prompt
+from lcrec.windows import batch_windows
+from odllm.calibrating import calibration_batches, legal_choices
+
+Judge = Callable[[Any], float]
+
+USERS = 1000
+"""At most so many users are asked about."""
+
+BATCH = 64
+
+
+def validation_ndcg(dataset: Dataset, prompt: Prompt) -> Judge:
+    """Return a judge that searches for the validation items and tells NDCG@10, higher is better."""
+    split, catalog, codes = dataset.split(), dataset_catalog(dataset), dataset.require_codes().codes
+
+    def judge(model: Any) -> float:
+        ranker = model_ranker(model, prompt, catalog, num_beams=10)
+        found = evaluate(ranker, split.validation_history[:USERS], split.validation_target[:USERS], codes)
+        return float(found.summary()["ndcg@10"])  # type: ignore[arg-type]
+
+    return judge
+
+
+def validation_surprise(dataset: Dataset, prompt: Prompt) -> Judge:
+    """Return a judge that tells −log p of the validation items among all items, the mean over users, in nats.
+
+    One forward pass a user; NDCG@10 needs a search, and moves by whole ranks.
+    """
+    split = dataset.split()
+    windows = [
+        np.append(history[-prompt.max_items :], target).astype(np.int32)
+        for history, target in zip(split.validation_history[:USERS], split.validation_target[:USERS], strict=True)
+    ]
+    windows.sort(key=len)
+    batches = calibration_batches(batch_windows(windows, dataset.require_codes().codes, prompt, BATCH))
+    ids, allowed = torch.tensor(code_token_ids(prompt)), legal_choices(dataset_catalog(dataset), prompt)
+
+    @torch.no_grad()
+    def judge(model: Any) -> float:
+        logits_of = CodeLogits(model, ids.to(model.device))
+        total = 0.0
+        for batch in batches:
+            real = batch.attention_mask.bool()
+            ends = real.sum(dim=1, keepdim=True)
+            places = torch.arange(real.shape[1])
+            asked = (places >= ends - prompt.levels - 1) & (
+                places < ends - 1
+            )  # each of these predicts a code of the target
+            asked = asked[real]
+            logits = logits_of(batch.to(model.device)).cpu()[asked]
+            labels = next_tokens(batch, ids, model.config.vocab_size)[asked]
+            logits, _, labels = among_legal(allowed(batch)[real][asked], logits, logits, labels)
+            total += float(F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum"))
+        return total / len(windows)
+
+    return judge
