@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -31,8 +31,13 @@ from compression.recovery_config import Recipe, RecoveryConfig, RecoveryReport, 
 from compression.trainable import put_back, trainable, values_of
 from odllm_artifact import Progress, silent
 
+T = TypeVar("T")
+
 Judge = Callable[[Any], float]
-"""What a student is worth, or what it costs."""
+"""Score of a student, higher is better."""
+
+Surprises = Callable[[Any], Sequence[float]]
+"""What a student costs at every held-out user, always the same ones; lower is better."""
 
 
 def recover(
@@ -44,7 +49,7 @@ def recover(
     code_token_ids: Sequence[int] | None = None,
     allowed: Allowed | None = None,
     validate: Judge | None = None,
-    surprise: Judge | None = None,
+    surprise: Surprises | None = None,
     progress: Progress = silent,
 ) -> RecoveryReport:
     """Distil the factors of `student` from `teacher`, in place, within a budget.
@@ -63,8 +68,8 @@ def recover(
             spend its ranks on learning it again.
         validate: score of the student, higher is better; the best factors are kept, those before the first
             step included.
-        surprise: of the student at held-out data, lower is better: judges the trials of what `config` leaves open.
-            Steadier than a score, it tells recipes apart after a few steps.
+        surprise: of the student at held-out users, which judges the trials of what `config` leaves open: paired by
+            user, it tells recipes apart after few steps, as a score does not.
         progress: told after every step.
 
     Raises:
@@ -135,37 +140,47 @@ def _choose(
     student: Any,
     drawn: Iterator[list[CalibrationBatch]],
     clock: _Clock,
-    surprise: Judge | None,
+    surprise: Surprises | None,
     progress: Progress,
 ) -> tuple[Recipe, list[Trial]]:
     """Try what is open of the recipe, every time from the same factors; return the best recipe and all trials.
 
-    First the learning rates, then, at the best one, the label weights.
+    First the learning rates from the lowest, then, at the best of them, the label weights. Faster steps and labels have
+    to be better by more than their standard error over users: what looks equal after a few steps is not after many.
     """
     rates, weights = distiller.config.learning_rates, distiller.config.label_weights
-    number = len(rates) + len(weights) - 1
+    best, number = Recipe(learning_rate=rates[0], label_weight=weights[0]), len(rates) + len(weights) - 1
     if surprise is None or number == 1:
-        return Recipe(learning_rate=rates[0], label_weight=weights[0]), []
-    start, trials = values_of(distiller.learning), list[Trial]()
+        return best, []
+    start = values_of(distiller.learning)
     steps = _steps_a_trial(distiller, student, drawn, clock, surprise, number)
-    put_back(distiller.learning, start)
+    trials: list[Trial] = []
 
-    def best() -> Recipe:
-        return min(trials, key=lambda trial: trial.surprise).recipe
-
-    def attempt(recipe: Recipe) -> None:
+    def attempt(recipe: Recipe) -> torch.Tensor:
+        put_back(distiller.learning, start)
         distiller.begin()
         for step in range(steps):
             clock.step(distiller, next(drawn), recipe, step / steps)
             progress(min(clock.spent, 1.0), 1.0, f"trying learning rate {recipe.learning_rate:g}")
-        trials.append(Trial(recipe=recipe, steps=steps, surprise=surprise(student)))
-        put_back(distiller.learning, start)
+        found = torch.as_tensor(surprise(student), dtype=torch.float64)
+        trials.append(Trial(recipe=recipe, steps=steps, surprise=float(found.mean())))
+        return found
 
-    for rate in rates:
-        attempt(Recipe(learning_rate=rate, label_weight=weights[0]))
-    for weight in weights[1:]:
-        attempt(Recipe(learning_rate=best().learning_rate, label_weight=weight))
-    return best(), trials
+    least = attempt(best)
+    for recipe in [Recipe(learning_rate=rate, label_weight=weights[0]) for rate in rates[1:]]:
+        if _clearly_less(found := attempt(recipe), least):
+            best, least = recipe, found
+    for recipe in [Recipe(learning_rate=best.learning_rate, label_weight=weight) for weight in weights[1:]]:
+        if _clearly_less(found := attempt(recipe), least):
+            best, least = recipe, found
+    put_back(distiller.learning, start)
+    return best, trials
+
+
+def _clearly_less(found: torch.Tensor, least: torch.Tensor) -> bool:
+    """Whether `found` is below `least`, `[users]` both, by more than the standard error of the mean difference."""
+    gain = least - found
+    return bool(gain.mean() > gain.std(correction=0) / math.sqrt(len(gain)))
 
 
 def _steps_a_trial(
@@ -173,7 +188,7 @@ def _steps_a_trial(
     student: Any,
     drawn: Iterator[list[CalibrationBatch]],
     clock: _Clock,
-    surprise: Judge,
+    surprise: Surprises,
     number: int,
 ) -> int:
     """Return how many steps each of `number` trials may take; the clock's are measured, which moves the factors."""
@@ -182,7 +197,7 @@ def _steps_a_trial(
         return max(int(config.trials * config.max_steps / number), 1)
     assert config.seconds is not None
     times = [clock.seconds]
-    recipe = Recipe(learning_rate=config.learning_rates[-1], label_weight=config.label_weights[0])
+    recipe = Recipe(learning_rate=config.learning_rates[0], label_weight=config.label_weights[0])
     for act in (
         lambda: clock.step(distiller, next(drawn), recipe, 0.0),  # the first of all is slower
         lambda: clock.step(distiller, next(drawn), recipe, 0.0),
@@ -251,14 +266,15 @@ class _Best:
             put_back(self.learning, self.values)
 
 
-def _first_judges(judge: Judge | None, accelerator: Accelerator) -> Judge | None:
+def _first_judges(judge: Callable[[Any], T] | None, accelerator: Accelerator) -> Callable[[Any], T] | None:
     """Return the judge that only the first process asks, for all of them."""
     if judge is None:
         return None
 
-    def ask(student: Any) -> float:
+    def ask(student: Any) -> T:
         with torch.no_grad():
-            return from_first_process(float(judge(student)) if accelerator.is_main_process else math.nan)
+            found: Any = judge(student) if accelerator.is_main_process else None
+            return from_first_process(found)
 
     return ask
 

@@ -82,11 +82,16 @@ class _PlainProgress:
         self.every_s = every_s
         self.started = time.monotonic()
         self.printed = -every_s
+        self.first: tuple[float, float] | None = None
+        """Seconds and what was done at the first report: a run that goes on does not begin at nothing."""
 
     def __call__(self, done: float, total: float, note: str = "") -> None:
         elapsed = time.monotonic() - self.started
+        self.first = self.first or (elapsed, done)
         if done < total and elapsed - self.printed < self.every_s:
             return
         self.printed = elapsed
-        left = f", about {elapsed * (total - done) / done:.0f} s left" if 0 < done < total else ""
+        before, begun = self.first
+        rate = (done - begun) / (elapsed - before) if elapsed > before else 0.0
+        left = f", about {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
         say(f"{self.title}: {100 * done / max(total, 1e-9):.0f} % after {elapsed:.0f} s{left} {note}".rstrip())

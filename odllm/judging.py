@@ -17,44 +17,47 @@ from lcrec.prompt import Prompt
 from lcrec.windows import batch_windows
 from odllm.calibrating import calibration_batches, legal_choices
 
-Judge = Callable[[Any], float]
+RANKED_USERS = 1000
+"""At most so many users' validation items are searched for."""
 
-USERS = 1000
-"""At most so many users are asked about."""
+READ_USERS = 500
+"""At most so many users' validation items are read: a look at them must cost a few steps of a recovery, no more."""
 
 BATCH = 64
 
 
-def validation_ndcg(dataset: Dataset, prompt: Prompt) -> Judge:
+def validation_ndcg(dataset: Dataset, prompt: Prompt) -> Callable[[Any], float]:
     """Return a judge that searches for the validation items and tells NDCG@10, higher is better."""
     split, catalog, codes = dataset.split(), dataset_catalog(dataset), dataset.require_codes().codes
 
     def judge(model: Any) -> float:
         ranker = model_ranker(model, prompt, catalog, num_beams=10)
-        found = evaluate(ranker, split.validation_history[:USERS], split.validation_target[:USERS], codes)
+        found = evaluate(ranker, split.validation_history[:RANKED_USERS], split.validation_target[:RANKED_USERS], codes)
         return float(found.summary()["ndcg@10"])  # type: ignore[arg-type]
 
     return judge
 
 
-def validation_surprise(dataset: Dataset, prompt: Prompt) -> Judge:
-    """Return a judge that tells −log p of the validation items among all items, the mean over users, in nats.
+def validation_surprise(dataset: Dataset, prompt: Prompt) -> Callable[[Any], list[float]]:
+    """Return a judge that tells −log p of every user's validation item among all items, in nats, short histories first.
 
     One forward pass a user; NDCG@10 needs a search, and moves by whole ranks.
     """
     split = dataset.split()
     windows = [
         np.append(history[-prompt.max_items :], target).astype(np.int32)
-        for history, target in zip(split.validation_history[:USERS], split.validation_target[:USERS], strict=True)
+        for history, target in zip(
+            split.validation_history[:READ_USERS], split.validation_target[:READ_USERS], strict=True
+        )
     ]
     windows.sort(key=len)
     batches = calibration_batches(batch_windows(windows, dataset.require_codes().codes, prompt, BATCH))
     ids, allowed = torch.tensor(code_token_ids(prompt)), legal_choices(dataset_catalog(dataset), prompt)
 
     @torch.no_grad()
-    def judge(model: Any) -> float:
+    def judge(model: Any) -> list[float]:
         logits_of = CodeLogits(model, ids.to(model.device))
-        total = 0.0
+        surprises: list[float] = []
         for batch in batches:
             real = batch.attention_mask.bool()
             ends = real.sum(dim=1, keepdim=True)
@@ -66,7 +69,8 @@ def validation_surprise(dataset: Dataset, prompt: Prompt) -> Judge:
             logits = logits_of(batch.to(model.device)).cpu()[asked]
             labels = next_tokens(batch, ids, model.config.vocab_size)[asked]
             logits, _, labels = among_legal(allowed(batch)[real][asked], logits, logits, labels)
-            total += float(F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum"))
-        return total / len(windows)
+            of_codes = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
+            surprises += of_codes.view(-1, prompt.levels).sum(dim=1).tolist()
+        return surprises
 
     return judge
