@@ -100,7 +100,7 @@ def estimate_memory(
         activations=2 * weight_bytes * positions * hidden,
         statistics=statistics,
         temporaries=temporaries,
-        writing=0 if resident_bytes else min(SHARD_BYTES, weight_bytes * _after(shapes, config, embedding)),
+        writing=0 if resident_bytes else _COPIES * min(SHARD_BYTES, weight_bytes * _after(shapes, config, embedding)),
         importance=_DOUBLE * sum(rows * rows for rows, _ in shapes.values()) if config.weigh_outputs else 0,
         gradients=_gradients(shapes, batch_positions, embedding) if config.weigh_outputs else 0,
     )
