@@ -28,15 +28,16 @@ class CodeLogits(nn.Module):
         self.ids = ids
         self.in_bfloat16 = bfloat16
 
-    def forward(self, batch: CalibrationBatch) -> torch.Tensor:
-        """Return the logits at the positions that are not padding, `[rows, vocabulary or len(ids)]`."""
+    def forward(self, batch: CalibrationBatch, at: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the logits, `[rows, vocabulary or len(ids)]`, at the positions `at`: all that are not padding."""
+        at = batch.attention_mask.bool() if at is None else at
         with torch.autocast(batch.input_ids.device.type, torch.bfloat16, enabled=self.in_bfloat16):
             hidden = self.model.model(
                 input_ids=batch.input_ids,
                 attention_mask=batch.attention_mask,
                 position_ids=batch.positions(),
                 use_cache=False,
-            ).last_hidden_state[batch.attention_mask.bool()]  # [rows, hidden]
+            ).last_hidden_state[at]  # [rows, hidden]
             head = self.model.lm_head.weight if self.ids is None else self.model.lm_head.weight[self.ids]
             return hidden @ head.mT
 

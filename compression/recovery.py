@@ -145,11 +145,11 @@ def _choose(
 ) -> tuple[Recipe, list[Trial]]:
     """Try what is open of the recipe, every time from the same factors; return the best recipe and all trials.
 
-    First the learning rates from the lowest, then, at the best of them, the label weights. Faster steps and labels have
-    to be better by more than their standard error over users: what looks equal after a few steps is not after many.
+    For every label weight the learning rates rise as long as that helps. What is faster, and labels, have to be better
+    by more than their standard error over users: what looks equal after a few steps is not after many.
     """
     rates, weights = distiller.config.learning_rates, distiller.config.label_weights
-    best, number = Recipe(learning_rate=rates[0], label_weight=weights[0]), len(rates) + len(weights) - 1
+    best, number = Recipe(learning_rate=rates[0], label_weight=weights[0]), len(rates) * len(weights)
     if surprise is None or number == 1:
         return best, []
     start = values_of(distiller.learning)
@@ -161,18 +161,26 @@ def _choose(
         distiller.begin()
         for step in range(steps):
             clock.step(distiller, next(drawn), recipe, step / steps)
-            progress(min(clock.spent, 1.0), 1.0, f"trying learning rate {recipe.learning_rate:g}")
+            progress(
+                min(clock.spent, 1.0),
+                1.0,
+                f"trying learning rate {recipe.learning_rate:g}, label weight {recipe.label_weight:g}",
+            )
         found = torch.as_tensor(surprise(student), dtype=torch.float64)
         trials.append(Trial(recipe=recipe, steps=steps, surprise=float(found.mean())))
         return found
 
-    least = attempt(best)
-    for recipe in [Recipe(learning_rate=rate, label_weight=weights[0]) for rate in rates[1:]]:
-        if _clearly_less(found := attempt(recipe), least):
-            best, least = recipe, found
-    for recipe in [Recipe(learning_rate=best.learning_rate, label_weight=weight) for weight in weights[1:]]:
-        if _clearly_less(found := attempt(recipe), least):
-            best, least = recipe, found
+    least: torch.Tensor | None = None
+    for weight in weights:
+        recipe = Recipe(learning_rate=rates[0], label_weight=weight)
+        surprises = attempt(recipe)
+        for rate in rates[1:]:
+            faster = Recipe(learning_rate=rate, label_weight=weight)
+            if not _clearly_less(found := attempt(faster), surprises):
+                break
+            recipe, surprises = faster, found
+        if least is None or _clearly_less(surprises, least):
+            best, least = recipe, surprises
     put_back(distiller.learning, start)
     return best, trials
 

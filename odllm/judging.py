@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from compression.calibration import CalibrationBatch
 from compression.distillation import IGNORED, CodeLogits, among_legal, next_tokens
 from lcrec.dataset import Dataset
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
@@ -53,24 +54,26 @@ def validation_surprise(dataset: Dataset, prompt: Prompt) -> Callable[[Any], lis
     windows.sort(key=len)
     batches = calibration_batches(batch_windows(windows, dataset.require_codes().codes, prompt, BATCH))
     ids, allowed = torch.tensor(code_token_ids(prompt)), legal_choices(dataset_catalog(dataset), prompt)
+    asked = [_before_the_last_item(batch, prompt.levels) for batch in batches]
+    legal = [allowed(batch)[at] for batch, at in zip(batches, asked, strict=True)]
 
     @torch.no_grad()
     def judge(model: Any) -> list[float]:
         logits_of = CodeLogits(model, ids.to(model.device))
         surprises: list[float] = []
-        for batch in batches:
-            real = batch.attention_mask.bool()
-            ends = real.sum(dim=1, keepdim=True)
-            places = torch.arange(real.shape[1])
-            asked = (places >= ends - prompt.levels - 1) & (
-                places < ends - 1
-            )  # each of these predicts a code of the target
-            asked = asked[real]
-            logits = logits_of(batch.to(model.device)).cpu()[asked]
-            labels = next_tokens(batch, ids, model.config.vocab_size)[asked]
-            logits, _, labels = among_legal(allowed(batch)[real][asked], logits, logits, labels)
+        for batch, at, choices in zip(batches, asked, legal, strict=True):
+            logits = logits_of(batch.to(model.device), at.to(model.device)).cpu()
+            labels = next_tokens(batch, ids, model.config.vocab_size)[at[batch.attention_mask.bool()]]
+            logits, _, labels = among_legal(choices, logits, logits, labels)
             of_codes = F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="none")
             surprises += of_codes.view(-1, prompt.levels).sum(dim=1).tolist()
         return surprises
 
     return judge
+
+
+def _before_the_last_item(batch: CalibrationBatch, levels: int) -> torch.Tensor:
+    """Return where a code of the last item comes next, bool `[batch, tokens]`."""
+    ends = batch.attention_mask.sum(dim=1, keepdim=True)
+    places = torch.arange(batch.attention_mask.shape[1])
+    return (places >= ends - levels - 1) & (places < ends - 1)
