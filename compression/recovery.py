@@ -33,6 +33,9 @@ from odllm_artifact import Progress, silent
 
 T = TypeVar("T")
 
+LEAST_STEPS = 5
+"""Fewer steps a trial tell nothing: then the recovery is careful, without trials."""
+
 Judge = Callable[[Any], float]
 """Score of a student, higher is better."""
 
@@ -154,6 +157,9 @@ def _choose(
         return best, []
     start = values_of(distiller.learning)
     steps = _steps_a_trial(distiller, student, drawn, clock, surprise, number)
+    put_back(distiller.learning, start)
+    if steps < LEAST_STEPS:
+        return best, []
     trials: list[Trial] = []
 
     def attempt(recipe: Recipe) -> torch.Tensor:
@@ -202,7 +208,7 @@ def _steps_a_trial(
     """Return how many steps each of `number` trials may take; the clock's are measured, which moves the factors."""
     config = distiller.config
     if config.max_steps is not None:
-        return max(int(config.trials * config.max_steps / number), 1)
+        return int(config.trials * config.max_steps / number)
     assert config.seconds is not None
     times = [clock.seconds]
     recipe = Recipe(learning_rate=config.learning_rates[0], label_weight=config.label_weights[0])
@@ -215,7 +221,7 @@ def _steps_a_trial(
         times.append(clock.seconds)
     a_step, a_judgement = times[2] - times[1], times[3] - times[2]
     left = config.trials * config.seconds - times[-1]
-    return from_first_process(max(int((left / number - a_judgement) / a_step), 1))
+    return from_first_process(max(int((left / number - a_judgement) / a_step), 0))
 
 
 def _run(

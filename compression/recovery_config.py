@@ -62,8 +62,8 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         weight_decay: of AdamW.
         label_weight: share of the cross-entropy of the token that came next; the rest is the divergence from the
             teacher. None tries `LABEL_WEIGHTS`.
-        trials: fraction of the budget for trying what is None; where nothing judges the trials, the first of the
-            rates and of the weights are taken.
+        trials: fraction of the budget for trying what is None; where nothing judges the trials, or the budget is
+            too small for them, the first of the rates and of the weights are taken.
         temperature: softens both distributions of the divergence.
         train_norms: let the norms learn too.
         bfloat16: compute matrix products in bfloat16; weights, sums and the loss stay as they are. For hardware that

@@ -64,7 +64,7 @@ class SasRecRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     learning_rate: float = 1e-3
     batch_users: int = 256
     epochs: int = 200
-    patience: int = 5
+    patience: int = 10
 
 
 class SasRecCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

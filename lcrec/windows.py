@@ -54,6 +54,15 @@ def _cut(sequence: NDArray[np.int32], size: int, random: np.random.Generator) ->
     return [part[-size:] for part in np.split(sequence, cuts)]
 
 
+def thinned(windows: Sequence[NDArray[np.int32]], share: float, random: np.random.Generator) -> list[NDArray[np.int32]]:
+    """Return the windows without a random `share` of their items, but with two of each at least.
+
+    A history with gaps is as plausible as the whole one, and a model has not memorized how it goes on.
+    """
+    thin = [window[random.random(len(window)) >= share] for window in windows]
+    return [short if len(short) >= 2 else window[-2:] for short, window in zip(thin, windows, strict=True)]
+
+
 def encode_window(window: NDArray[np.int32], item_codes: NDArray[np.integer], prompt: Prompt) -> NDArray[np.int64]:
     """Return the tokens of a window: the prompt of all items but the last, then the last item's codes."""
     codes = item_codes[window]
@@ -78,11 +87,28 @@ def batch_windows(
 
 
 def training_batches(
-    dataset: Dataset, prompt: Prompt, size: int, *, seed: int, max_windows: int | None = None
+    dataset: Dataset,
+    prompt: Prompt,
+    size: int,
+    *,
+    seed: int,
+    max_windows: int | None = None,
+    left_out: float = 0.0,
 ) -> list[TokenBatch]:
-    """Return shuffled batches of windows of the users' training parts; the two held-out items are never in them."""
+    """Return shuffled batches of windows of the users' training parts; the two held-out items are never in them.
+
+    Args:
+        dataset: with item codes.
+        prompt: the recommender's.
+        size: windows a batch.
+        seed: of cuts, draw and order.
+        max_windows: so many at most, drawn alike.
+        left_out: share of the items that are left out, at random (`thinned`).
+    """
     random = np.random.default_rng(seed)
     windows = [window for user in training_windows(dataset, prompt.max_items, random) for window in user]
+    if left_out:
+        windows = thinned(windows, left_out, random)
     chosen = random.permutation(len(windows))[:max_windows]
     # Similar lengths share a batch, whole batches are shuffled: little padding, little order.
     pools = [chosen[i : i + 16 * size] for i in range(0, len(chosen), 16 * size)]

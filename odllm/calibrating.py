@@ -137,10 +137,12 @@ def legal_choices(catalog: Catalog, prompt: Prompt) -> Allowed:
 
 
 def sequence_batches(
-    dataset: Dataset, prompt: Prompt, size: int, seed: int, sequences: int | None = None
+    dataset: Dataset, prompt: Prompt, size: int, seed: int, sequences: int | None = None, *, left_out: float = 0.0
 ) -> list[CalibrationBatch]:
     """Return batches of `size` training sequences drawn alike; at most `sequences` of them, all if not given."""
-    return calibration_batches(training_batches(dataset, prompt, size, seed=seed, max_windows=sequences))
+    return calibration_batches(
+        training_batches(dataset, prompt, size, seed=seed, max_windows=sequences, left_out=left_out)
+    )
 
 
 def calibration_batches(batches: Sequence[TokenBatch]) -> list[CalibrationBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from compression.calibration import CalibrationBatch
 from compression.checkpoint import load_model, save_model
 from compression.config import CompressionConfig
 from compression.plan_file import PLAN_FILE, PlanFile, write_plan
@@ -32,6 +34,15 @@ CARRIED_OVER = ("recommender.json", "tokenizer.json", "tokenizer_config.json", "
 REPORT = "compression.json"
 RECOVERY_BATCH = 8
 """Sequences a step: in the same time, many small steps recover more than few large ones (measured at 50 s)."""
+
+RECOVERY_LEFT_OUT = 0.4
+"""Share of the items left out of the sequences of a recovery (measured: docs/compression.md)."""
+
+RECOVERY_SEQUENCES = 20_000
+"""Of a small dataset, windows are there several times until there are about so many, each time with other gaps."""
+
+RECOVERY_ROUNDS = 16
+"""But not more often than this."""
 
 
 def compress_folder(
@@ -168,7 +179,7 @@ def _distil(
         return recover(
             student,
             load_model(dense),
-            sequence_batches(dataset, prompt, RECOVERY_BATCH, config.seed),
+            _recovery_batches(dataset, prompt, config.seed),
             config,
             code_token_ids=code_token_ids(prompt),
             allowed=legal_choices(dataset_catalog(dataset), prompt),
@@ -176,6 +187,17 @@ def _distil(
             surprise=validation_surprise(dataset, prompt),
             progress=bar,
         )
+
+
+def _recovery_batches(dataset: Dataset, prompt: Prompt, seed: int) -> list[CalibrationBatch]:
+    rounds = min(math.ceil(RECOVERY_SEQUENCES / len(dataset.sequences)), RECOVERY_ROUNDS)
+    return [
+        batch
+        for number in range(rounds)
+        for batch in sequence_batches(
+            dataset, prompt, RECOVERY_BATCH, seed * rounds + number, left_out=RECOVERY_LEFT_OUT
+        )
+    ]
 
 
 def _carry_over(source: Path, folder: Path, record: dict[str, Any]) -> None:

@@ -93,9 +93,15 @@ def test_trials_choose_the_recipe_and_leave_the_factors_alone(pair, batches):
 
 def test_trials_within_a_budget_of_time_leave_most_of_it(pair, batches):
     student, teacher = pair
-    report = recover(student, teacher, batches, RecoveryConfig(seconds=2.0), surprise=lambda _: [1.0])
+    report = recover(student, teacher, batches, RecoveryConfig(seconds=4.0), surprise=lambda _: [1.0])
     assert len(report.trials) == 4  # two rates for each label weight: a judge that sees no difference stops the rise
     assert report.steps > 2 * sum(trial.steps for trial in report.trials)
+
+
+def test_a_budget_too_small_for_trials_is_spent_on_careful_steps(pair, batches):
+    report = recover(*pair, batches, RecoveryConfig(max_steps=30), surprise=lambda _: [1.0])
+    careful = Recipe(learning_rate=LEARNING_RATES["factors"][0], label_weight=0.0)
+    assert (report.recipe, report.trials, report.steps) == (careful, (), 30)
 
 
 def test_what_is_given_is_not_tried(pair, batches):

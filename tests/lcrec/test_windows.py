@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lcrec.prompt import Prompt
-from lcrec.windows import batch_windows, cut_windows, encode_window, training_batches
+from lcrec.windows import batch_windows, cut_windows, encode_window, thinned, training_batches
 
 
 @given(st.lists(st.integers(2, 60), min_size=1, max_size=8), st.integers(1, 12), st.integers(0, 99))
@@ -65,3 +65,19 @@ def test_held_out_items_are_in_no_batch(make_dataset):
 def test_batches_are_repeatable_by_seed(make_dataset, make_prompt, seed):
     one, two = (training_batches(make_dataset(), make_prompt(), 4, seed=seed) for _ in range(2))
     assert all((a.ids == b.ids).all() for a, b in zip(one, two, strict=True))
+
+
+def test_thinned_windows_keep_order_and_two_items():
+    random = np.random.default_rng(0)
+    windows = [np.arange(n, dtype=np.int32) for n in (2, 3, 21) for _ in range(50)]
+    thin = thinned(windows, 0.4, random)
+    for window, short in zip(windows, thin, strict=True):
+        assert 2 <= len(short) <= len(window)
+        assert (np.diff(short) > 0).all()
+    assert 11 < np.mean([len(short) for short in thin[100:]]) < 14.2
+    assert len({tuple(short) for short in thin[100:]}) > 45
+
+
+def test_batches_with_items_left_out_are_shorter(make_dataset, make_prompt):
+    whole, thin = (training_batches(make_dataset(), make_prompt(), 4, seed=0, left_out=share) for share in (0.0, 0.5))
+    assert sum(batch.predicted.sum() for batch in thin) < 0.8 * sum(batch.predicted.sum() for batch in whole)

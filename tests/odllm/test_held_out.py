@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from compression.calibration import CalibrationBatch
 from compression.config import preset
@@ -9,7 +10,7 @@ from compression.recovery_config import RecoveryConfig
 from lcrec.calibration import CalibrationRequest, choose_calibration
 from lcrec.dataset import Dataset, Item, ItemCodes, save_dataset
 from lcrec.prompt import Prompt
-from odllm import calibrating, compressing
+from odllm import calibrating, compressing, judging
 from odllm.calibrating import Calibrated
 from odllm.console import progress_bar
 from odllm.studies.making import early_part
@@ -58,6 +59,17 @@ def test_no_training_or_recovery_sequence_holds_one(dataset):
     assert items_in(batches) == set(range(SHARED))
 
 
+def test_the_judge_of_trials_reads_validation_items_and_no_test_item(dataset, make_model, monkeypatch):
+    read, model = [], make_model(FIRST + sum(PROMPT.code_sizes))
+    monkeypatch.setattr(judging, "CodeLogits", lambda *_: lambda batch, at: read.append(batch) or logits(batch, at))
+
+    def logits(batch, at):
+        return torch.zeros(int(at.sum()), PROMPT.code_rows)
+
+    judging.validation_surprise(dataset, PROMPT)(model)
+    assert set(range(SHARED, SHARED + USERS)) <= items_in(read) <= set(range(SHARED + USERS))
+
+
 @pytest.fixture
 def folders(dataset, make_model_folder, tmp_path):
     model, _ = make_model_folder(prompt=PROMPT)
@@ -69,7 +81,7 @@ def folders(dataset, make_model_folder, tmp_path):
 def seen(monkeypatch):
     """All batches that reach the compression and the recovery, and all targets that a validation asks about."""
     found = {"compress": [], "gradients": [], "recover": [], "validated": []}
-    compress, recover, evaluate = compressing.compress_checkpoint, compressing.recover, compressing.evaluate
+    compress, recover, evaluate = compressing.compress_checkpoint, compressing.recover, judging.evaluate
 
     def watch(name, function):
         def watched(*arguments, **options):
@@ -89,7 +101,7 @@ def seen(monkeypatch):
     monkeypatch.setattr(compressing, "compress_checkpoint", watch("compress", compress))
     monkeypatch.setattr(calibrating, "output_importance", watch("gradients", calibrating.output_importance))
     monkeypatch.setattr(compressing, "recover", watch("recover", recover))
-    monkeypatch.setattr(compressing, "evaluate", watched_evaluate)
+    monkeypatch.setattr(judging, "evaluate", watched_evaluate)
     return found
 
 
