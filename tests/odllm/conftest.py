@@ -2,12 +2,20 @@
 
 import os
 import shutil
+import signal
 import sys
 
 import pytest
 from filelock import FileLock
 
 import odllm.__main__ as program
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_works():
+    """A shell's background jobs ignore Ctrl-C, and so does what they start: CI may run there."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
