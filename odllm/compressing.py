@@ -190,7 +190,7 @@ def _distil(
 
 
 def _recovery_batches(dataset: Dataset, prompt: Prompt, seed: int) -> list[CalibrationBatch]:
-    rounds = min(math.ceil(RECOVERY_SEQUENCES / len(dataset.sequences)), RECOVERY_ROUNDS)
+    rounds = min(math.ceil(RECOVERY_SEQUENCES / max(len(dataset.sequences), 1)), RECOVERY_ROUNDS)
     return [
         batch
         for number in range(rounds)
