@@ -54,17 +54,77 @@ class RankPlan:
         return _cost(self.shapes, self.ranks, costs)
 
 
-def check_keep_ratio(keep_ratio: float) -> None:
-    """Check that a keep ratio can mean something.
+@dataclass(frozen=True)
+class Budget:
+    """What the ranks of a model may cost together, and in which steps they are given.
+
+    Attributes:
+        keep_ratio: kept ÷ original cost, over all projections.
+        multiple: ranks are multiples of this.
+        floor: no rank below this (a matrix too small for it stays dense).
+        dense: patterns (`model.layers.0.mlp.*`) of projections that stay dense, paid for by the others.
+        costs: of the budget's currency.
 
     Raises:
-        KeepRatioError: it is not in (0, 1].
+        KeepRatioError: the ratio is outside (0, 1].
+        ConfigError: `multiple` or `floor` is below 1.
     """
-    if not 0 < keep_ratio <= 1:
-        raise KeepRatioError(
-            f"keep_ratio is {keep_ratio}; expected above 0 and at most 1 (the kept fraction of the "
-            "parameters: 0.5 halves the factored matrices, 1 leaves them dense)"
-        )
+
+    keep_ratio: float
+    multiple: int = 1
+    floor: int = 1
+    dense: tuple[str, ...] = ()
+    costs: Costs = PARAMETERS
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep_ratio <= 1:
+            raise KeepRatioError(
+                f"keep_ratio is {self.keep_ratio}; expected above 0 and at most 1 (the kept fraction of the "
+                "parameters: 0.5 halves the factored matrices, 1 leaves them dense)"
+            )
+        if self.multiple < 1 or self.floor < 1:
+            raise ConfigError(f"rank multiple is {self.multiple} and floor is {self.floor}; expected at least 1 each")
+
+    def total(self, shapes: Mapping[str, Shape]) -> float:
+        """Return what all projections may cost together."""
+        return self.keep_ratio * _cost(shapes, {}, self.costs)
+
+    def pays(self, shape: Shape, rank: int) -> bool:
+        """Whether the factors of a rank are smaller than the dense matrix and cost less."""
+        return rank <= break_even_rank(shape) and self.costs.factored(shape, rank) < self.costs.dense(shape)
+
+    def stays_dense(self, shapes: Mapping[str, Shape]) -> set[str]:
+        """Return the names that fit one of the patterns.
+
+        Raises:
+            ConfigError: a pattern fits nothing.
+        """
+        names: set[str] = set()
+        for pattern in self.dense:
+            found = {name for name in shapes if fnmatchcase(name, pattern)}
+            if not found:
+                raise ConfigError(f"no projection is called {pattern!r}; names are like {next(iter(shapes), 'none')!r}")
+            names |= found
+        return names
+
+    def require(self, smallest: float, shapes: Mapping[str, Shape]) -> None:
+        """Check that the cheapest ranks allowed are within the budget.
+
+        Args:
+            smallest: what these ranks, and what stays dense, cost together.
+            shapes: of all projections.
+
+        Raises:
+            KeepRatioError: they are not.
+        """
+        if smallest > self.total(shapes):
+            share = smallest / _cost(shapes, {}, self.costs)
+            raise KeepRatioError(
+                f"keep_ratio {self.keep_ratio} of the {self.costs.currency} cannot be met: the smallest ranks allowed "
+                f"({self.floor}, in multiples of {self.multiple}) and {len(self.stays_dense(shapes))} dense "
+                f"projections already need {share:.4f}. Raise keep_ratio to that, or lower the floor, the multiple or "
+                "the number of dense projections."
+            )
 
 
 def uniform_rank(shape: Shape, keep_ratio: float) -> int:
@@ -119,116 +179,59 @@ def few(problems: Sequence[str], most: int = 4) -> str:
     return "; ".join(problems[:most]) + more
 
 
-def plan_ranks(
-    shapes: Mapping[str, Shape],
-    keep_ratio: float,
-    *,
-    multiple: int = 1,
-    floor: int = 1,
-    dense: tuple[str, ...] = (),
-    costs: Costs = PARAMETERS,
-) -> RankPlan:
-    """Spend `keep_ratio` of the projections' cost on ranks, the same kept fraction of the parameters everywhere.
+def plan_ranks(shapes: Mapping[str, Shape], budget: Budget) -> RankPlan:
+    """Spend a budget on ranks, the same kept fraction of the parameters everywhere.
 
     Where neither floors nor dense projections ask for more than their share this is the paper's uniform rule;
     otherwise one smaller fraction is found for the rest, so that the whole stays within the same budget.
 
     Args:
         shapes: (m, n) by full module name.
-        keep_ratio: kept ÷ original cost, over all of `shapes`.
-        multiple: ranks are rounded to the nearest multiple of this.
-        floor: no rank below this (a matrix too small for it stays dense).
-        dense: patterns (`model.layers.0.mlp.*`) of projections that stay dense, paid for by the others.
-        costs: of the budget's currency.
+        budget: for all of them; ranks are rounded to the nearest multiple.
 
     Raises:
-        KeepRatioError: the ratio is outside (0, 1], or too small for the floors and dense projections.
-        ConfigError: a pattern fits nothing, or `multiple` or `floor` is below 1.
+        KeepRatioError: the budget is too small for the floors and dense projections.
+        ConfigError: a pattern of the budget fits nothing.
     """
-    check_keep_ratio(keep_ratio)
-    check_steps(multiple, floor)
-    kept = matching(shapes, dense)
-    if keep_ratio == 1:
+    kept = budget.stays_dense(shapes)
+    if budget.keep_ratio == 1:
         return RankPlan(dict(shapes))
-    budget = keep_ratio * _cost(shapes, {}, costs)
 
     def ranks_at(fraction: float) -> dict[str, int]:
         ranks = {
-            name: _rounded(uniform_rank(shape, fraction), multiple, floor)
-            for name, shape in shapes.items()
-            if name not in kept
+            name: _rounded(uniform_rank(shape, fraction), budget) for name, shape in shapes.items() if name not in kept
         }
-        return {name: rank for name, rank in ranks.items() if pays(shapes[name], rank, costs)}
+        return {name: rank for name, rank in ranks.items() if budget.pays(shapes[name], rank)}
 
+    def cost_at(fraction: float) -> float:
+        return _cost(shapes, ranks_at(fraction), budget.costs)
+
+    budget.require(cost_at(0.0), shapes)
     # A fraction of the parameters may cost a smaller fraction of another currency.
-    highest = keep_ratio if costs is PARAMETERS else 1.0
-    ranks = _largest_within(lambda fraction: _cost(shapes, ranks_at(fraction), costs) <= budget, highest, ranks_at)
-    if ranks is None:
-        smallest = _cost(shapes, ranks_at(0.0), costs)
-        raise unmet(keep_ratio, smallest / _cost(shapes, {}, costs), floor, multiple, len(kept), costs)
-    if multiple > 1:
-        _spend_rest(shapes, ranks, keep_ratio, budget, multiple, costs)
-    return RankPlan(dict(shapes), ranks, keep_ratio)
+    highest = budget.keep_ratio if budget.costs is PARAMETERS else 1.0
+    ranks = ranks_at(_largest(highest, lambda fraction: cost_at(fraction) <= budget.total(shapes)))
+    if budget.multiple > 1:
+        _spend_rest(shapes, ranks, budget)
+    return RankPlan(dict(shapes), ranks, budget.keep_ratio)
 
 
-def check_steps(multiple: int, floor: int) -> None:
-    """Check the steps in which ranks are given.
-
-    Raises:
-        ConfigError: one is below 1.
-    """
-    if multiple < 1 or floor < 1:
-        raise ConfigError(f"rank multiple is {multiple} and floor is {floor}; expected at least 1 each")
-
-
-def pays(shape: Shape, rank: int, costs: Costs) -> bool:
-    """Whether the factors of a rank are smaller than the dense matrix and cost less."""
-    return rank <= break_even_rank(shape) and costs.factored(shape, rank) < costs.dense(shape)
-
-
-def unmet(keep_ratio: float, smallest: float, floor: int, multiple: int, dense: int, costs: Costs) -> KeepRatioError:
-    """Return the error of a budget that not even the smallest ranks can meet."""
-    return KeepRatioError(
-        f"keep_ratio {keep_ratio} of the {costs.currency} cannot be met: the smallest ranks allowed ({floor}, in "
-        f"multiples of {multiple}) and {dense} dense projections already need {smallest:.4f}. Raise keep_ratio to "
-        "that, or lower the floor, the multiple or the number of dense projections."
-    )
-
-
-def _spend_rest(
-    shapes: Mapping[str, Shape], ranks: dict[str, int], keep_ratio: float, budget: float, multiple: int, costs: Costs
-) -> None:
+def _spend_rest(shapes: Mapping[str, Shape], ranks: dict[str, int], budget: Budget) -> None:
     """Raise the ranks that rounding cut most by one multiple each, as far as the budget goes.
 
     Projections of equal shape round alike, so one common fraction would waste up to a multiple on all of them.
     """
-    left = budget - _cost(shapes, ranks, costs)
-    for name in sorted(ranks, key=lambda name: ranks[name] / max(uniform_rank(shapes[name], keep_ratio), 1)):
-        shape, higher = shapes[name], ranks[name] + multiple
+    costs, left = budget.costs, budget.total(shapes) - _cost(shapes, ranks, budget.costs)
+    for name in sorted(ranks, key=lambda name: ranks[name] / max(uniform_rank(shapes[name], budget.keep_ratio), 1)):
+        shape, higher = shapes[name], ranks[name] + budget.multiple
         price = costs.factored(shape, higher) - costs.factored(shape, ranks[name])
-        if price <= left and pays(shape, higher, costs):
+        if price <= left and budget.pays(shape, higher):
             ranks[name] = higher
             left -= price
 
 
-def matching(shapes: Mapping[str, Shape], patterns: tuple[str, ...]) -> set[str]:
-    """Return the names that fit one of the patterns.
-
-    Raises:
-        ConfigError: a pattern fits nothing.
-    """
-    names: set[str] = set()
-    for pattern in patterns:
-        found = {name for name in shapes if fnmatchcase(name, pattern)}
-        if not found:
-            raise ConfigError(f"no projection is called {pattern!r}; names are like {next(iter(shapes), 'none')!r}")
-        names |= found
-    return names
-
-
-def _rounded(rank: int, multiple: int, floor: int) -> int:
-    nearest = (rank + multiple // 2) // multiple * multiple
-    lowest = -(-floor // multiple) * multiple
+def _rounded(rank: int, budget: Budget) -> int:
+    nearest = (rank + budget.multiple // 2) // budget.multiple * budget.multiple
+    lowest = -(-budget.floor // budget.multiple) * budget.multiple
     return max(nearest, lowest)
 
 
@@ -238,16 +241,12 @@ def _cost(shapes: Mapping[str, Shape], ranks: Mapping[str, int], costs: Costs) -
     )
 
 
-def _largest_within(
-    affordable: Callable[[float], bool], fraction: float, ranks_at: Callable[[float], dict[str, int]]
-) -> dict[str, int] | None:
-    """Return the ranks at the largest affordable fraction up to `fraction`, None where not even 0 is."""
-    if affordable(fraction):
-        return ranks_at(fraction)
-    low, high = 0.0, fraction
-    if not affordable(low):
-        return None
+def _largest(highest: float, affordable: Callable[[float], bool]) -> float:
+    """Return the largest affordable fraction up to `highest`; 0 is affordable."""
+    if affordable(highest):
+        return highest
+    low = 0.0
     for _ in range(50):  # halving 50 times resolves a fraction finer than one parameter of any model
-        middle = (low + high) / 2
-        low, high = (middle, high) if affordable(middle) else (low, middle)
-    return ranks_at(low)
+        middle = (low + highest) / 2
+        low, highest = (middle, highest) if affordable(middle) else (low, middle)
+    return low

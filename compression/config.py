@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from compression.alignment import Alignment
-from compression.allocation import check_keep_ratio
+from compression.allocation import Budget
+from compression.costs import PARAMETERS, Costs
 from compression.errors import ConfigError
 
 Allocation = Literal["uniform", "energy", "sensitivity", "importance"]
@@ -63,7 +64,7 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     dense: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_keep_ratio(self.keep_ratio)
+        self.budget()  # checks the keep ratio and the steps of the ranks
         if self.alignment not in ALIGNMENTS:
             raise ConfigError(f"alignment is {self.alignment!r}; expected one of {', '.join(ALIGNMENTS)}")
         if self.route not in ("cholesky", "eigen", "gram"):
@@ -88,6 +89,10 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
                 "alignment 'free' needs the inverse of a covariance, which route 'gram' does without. "
                 "Choose route 'cholesky' or 'eigen', or another alignment."
             )
+
+    def budget(self, costs: Costs = PARAMETERS) -> Budget:
+        """Return what the ranks may cost together, in the currency of `costs`."""
+        return Budget(self.keep_ratio, self.rank_multiple, self.rank_floor, self.dense, costs)
 
 
 _PAPER = {"alignment": "update", "alpha": 1.0, "residual_targets": False, "shrinkage": 1e-6, "scarcity": 0.0}

@@ -17,17 +17,8 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from compression.allocation import (
-    RankPlan,
-    break_even_rank,
-    check_keep_ratio,
-    check_steps,
-    matching,
-    pays,
-    uniform_rank,
-    unmet,
-)
-from compression.costs import PARAMETERS, Costs, Shape
+from compression.allocation import Budget, RankPlan, break_even_rank, uniform_rank
+from compression.costs import Shape
 
 LEAST_SHARE = 0.25
 """No rank below this share of the uniform one: losses are measured near it and say little far below.
@@ -45,81 +36,49 @@ class _Option:
     loss: float
 
 
-def allocate(
-    shapes: Mapping[str, Shape],
-    losses: Mapping[str, Sequence[float]],
-    keep_ratio: float,
-    *,
-    multiple: int = 1,
-    floor: int = 1,
-    dense: tuple[str, ...] = (),
-    costs: Costs = PARAMETERS,
-) -> RankPlan:
+def allocate(shapes: Mapping[str, Shape], losses: Mapping[str, Sequence[float]], budget: Budget) -> RankPlan:
     """Return the ranks within a budget that lose least in sum.
 
     Args:
         shapes: (m, n) by full module name.
         losses: what each projection loses at rank 0, 1, 2 …, never rising; dense loses nothing.
-        keep_ratio: kept ÷ original cost, over all of `shapes`.
-        multiple: ranks are multiples of this.
-        floor: no rank below this, nor below `LEAST_SHARE` of the uniform rank (a matrix too small stays dense).
-        dense: patterns of projections that stay dense, paid for by the others.
-        costs: of the budget's currency.
+        budget: for all of `shapes`; no rank falls below `LEAST_SHARE` of the uniform one either.
 
     Raises:
-        KeepRatioError: the ratio is outside (0, 1], or too small for the floors and dense projections.
-        ConfigError: a pattern fits nothing, or `multiple` or `floor` is below 1.
+        KeepRatioError: the budget is too small for the floors and dense projections.
+        ConfigError: a pattern of the budget fits nothing.
     """
-    options = _all_options(shapes, losses, keep_ratio, multiple, floor, dense, costs)
-    if keep_ratio == 1:
+    options = _all_options(shapes, losses, budget)
+    if budget.keep_ratio == 1:
         return RankPlan(dict(shapes))
-    at = _climb(options, keep_ratio * sum(map(costs.dense, shapes.values())))
+    at = _climb(options, budget.total(shapes))
     ranks = {name: point.rank for name, point in at.items() if point.rank is not None}
-    return RankPlan(dict(shapes), ranks, keep_ratio)
+    return RankPlan(dict(shapes), ranks, budget.keep_ratio)
 
 
-def check_budget(
-    shapes: Mapping[str, Shape],
-    keep_ratio: float,
-    *,
-    multiple: int = 1,
-    floor: int = 1,
-    dense: tuple[str, ...] = (),
-    costs: Costs = PARAMETERS,
-) -> None:
+def check_budget(shapes: Mapping[str, Shape], budget: Budget) -> None:
     """Check before anything is measured that `allocate` can meet a budget.
 
     Raises:
         KeepRatioError: as `allocate`.
         ConfigError: as `allocate`.
     """
-    nothing = {name: (0.0,) * (min(shape) + 1) for name, shape in shapes.items()}
-    _all_options(shapes, nothing, keep_ratio, multiple, floor, dense, costs)
+    _all_options(shapes, {name: (0.0,) * (min(shape) + 1) for name, shape in shapes.items()}, budget)
 
 
 def _all_options(
-    shapes: Mapping[str, Shape],
-    losses: Mapping[str, Sequence[float]],
-    keep_ratio: float,
-    multiple: int,
-    floor: int,
-    dense: tuple[str, ...],
-    costs: Costs,
+    shapes: Mapping[str, Shape], losses: Mapping[str, Sequence[float]], budget: Budget
 ) -> dict[str, list[_Option]]:
     """Return every projection's options, cheapest first, of which the cheapest fit into the budget."""
-    check_keep_ratio(keep_ratio)
-    check_steps(multiple, floor)
-    kept = matching(shapes, dense)
+    kept, costs = budget.stays_dense(shapes), budget.costs
     options = {}
     for name, shape in shapes.items():
-        least = max(floor, int(LEAST_SHARE * uniform_rank(shape, keep_ratio)), 1)
-        first = -(-least // multiple) * multiple
-        ranks = [] if name in kept else range(first, break_even_rank(shape) + 1, multiple)
-        points = [_Option(r, costs.factored(shape, r), losses[name][r]) for r in ranks if pays(shape, r, costs)]
+        least = max(budget.floor, int(LEAST_SHARE * uniform_rank(shape, budget.keep_ratio)), 1)
+        first = -(-least // budget.multiple) * budget.multiple
+        ranks = [] if name in kept else range(first, break_even_rank(shape) + 1, budget.multiple)
+        points = [_Option(r, costs.factored(shape, r), losses[name][r]) for r in ranks if budget.pays(shape, r)]
         options[name] = [*points, _Option(None, costs.dense(shape), 0.0)]
-    whole, smallest = sum(map(costs.dense, shapes.values())), sum(points[0].cost for points in options.values())
-    if smallest > keep_ratio * whole:
-        raise unmet(keep_ratio, smallest / whole, floor, multiple, len(kept), costs)
+    budget.require(sum(points[0].cost for points in options.values()), shapes)
     return options
 
 

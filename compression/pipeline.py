@@ -177,13 +177,7 @@ def plan_for(model: Any, config: CompressionConfig) -> RankPlan:
             f"allocation {config.allocation!r} makes its plan from measurements: give compress a plan "
             "(`measured_plan`), or choose allocation 'uniform'"
         )
-    return plan_ranks(
-        unit_shapes(model, shared=config.shared_inputs),
-        config.keep_ratio,
-        multiple=config.rank_multiple,
-        floor=config.rank_floor,
-        dense=config.dense,
-    )
+    return plan_ranks(unit_shapes(model, shared=config.shared_inputs), config.budget())
 
 
 def dense_shapes(model: Any) -> dict[str, Shape]:

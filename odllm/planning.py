@@ -15,7 +15,7 @@ from compression.config import CompressionConfig
 from compression.costs import PARAMETERS, Costs, Currency, Shape
 from compression.errors import ConfigError
 from compression.greedy import allocate, check_budget
-from compression.pipeline import plan_for, unit_shapes
+from compression.pipeline import unit_shapes
 from compression.plan_file import (
     PLAN_FILE,
     PlanAllocation,
@@ -126,7 +126,7 @@ def _make_plan(
     shapes = unit_shapes(model, shared=config.shared_inputs)
     precision = find_precision(request.precision)
     costs = _costs(shapes, precision, calibrated, config, request, progress)
-    plan, losses = _allocated(model, shapes, costs, calibrated, config, progress)
+    plan, losses = _allocated(shapes, costs, calibrated, config, progress)
     budget = PlanBudget(
         request.budget,
         config.keep_ratio,
@@ -195,21 +195,18 @@ def typical_passes(dataset: Dataset, prompt: Prompt) -> tuple[tuple[int, int], .
 
 
 def _allocated(
-    model: Any,
     shapes: dict[str, Shape],
     costs: Costs,
     calibrated: Calibrated,
     config: CompressionConfig,
     progress: ProgressBar,
 ) -> tuple[RankPlan, LossReport | None]:
-    steps: dict[str, Any] = {"multiple": config.rank_multiple, "floor": config.rank_floor, "dense": config.dense}
+    budget = config.budget(costs)
     if config.allocation == "uniform":
-        if costs is PARAMETERS:
-            return plan_for(model, config), None
-        return plan_ranks(shapes, config.keep_ratio, costs=costs, **steps), None
-    check_budget(shapes, config.keep_ratio, costs=costs, **steps)
+        return plan_ranks(shapes, budget), None
+    check_budget(shapes, budget)
     losses = _losses(calibrated, shapes, config, progress)
-    return allocate(shapes, losses.curves(), config.keep_ratio, costs=costs, **steps), losses
+    return allocate(shapes, losses.curves(), budget), losses
 
 
 def _losses(

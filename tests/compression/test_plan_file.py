@@ -1,6 +1,6 @@
 import pytest
 
-from compression.allocation import plan_ranks
+from compression.allocation import Budget, plan_ranks
 from compression.errors import RankError
 from compression.pipeline import dense_shapes, unit_shapes
 from compression.plan_file import PlanAllocation, PlanBudget, make_plan_file, plan_for_model, read_plan, write_plan
@@ -11,7 +11,7 @@ UP = "model.layers.0.mlp.up_proj"
 
 @pytest.fixture
 def plan(llama):
-    return plan_ranks(dense_shapes(llama), 0.5)
+    return plan_ranks(dense_shapes(llama), Budget(0.5))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_damaged_json_is_named(path):
 
 
 def test_a_plan_says_itself_whether_input_factors_are_shared(llama, tmp_path):
-    plan = plan_ranks(unit_shapes(llama, shared=True), 0.5)
+    plan = plan_ranks(unit_shapes(llama, shared=True), Budget(0.5))
     budget = PlanBudget("parameters", 0.5, plan.parameters_before, plan.parameters_after)
     path = tmp_path / "plan.json"
     write_plan(make_plan_file(llama, plan, budget, PlanAllocation("uniform")), path)

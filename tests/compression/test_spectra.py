@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from compression.allocation import Budget
 from compression.config import CompressionConfig, preset
 from compression.errors import CalibrationError
 from compression.greedy import allocate
@@ -63,7 +64,7 @@ def test_the_probe_finds_the_projection_that_matters(make_llama, batches):
     report = measure_losses(model, batches, CompressionConfig(), shapes, probe=batches[:2])
     assert report.projections["model.layers.1.mlp.up_proj"].divergence == pytest.approx(0, abs=1e-6)
     assert report.projections["model.layers.0.mlp.up_proj"].divergence > 1e-4
-    plan = allocate(shapes, report.curves(), 0.5)
+    plan = allocate(shapes, report.curves(), Budget(0.5))
     assert plan.ranks["model.layers.1.mlp.up_proj"] < plan.ranks.get("model.layers.0.mlp.up_proj", 99)
 
 
@@ -122,5 +123,5 @@ def test_projections_that_share_an_input_factor_are_cut_together(llama, batches)
     config = CompressionConfig(shared_inputs=True)
     report = measure_losses(llama, batches, config, shapes, probe=batches[:1])
     assert list(report.projections) == list(shapes)
-    plan = allocate(shapes, report.curves(), 0.5)
+    plan = allocate(shapes, report.curves(), Budget(0.5))
     assert compress(llama, batches, config, plan=plan).keep_ratio == plan.achieved_keep_ratio <= 0.5

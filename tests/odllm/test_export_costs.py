@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compression.allocation import break_even_rank, plan_ranks
+from compression.allocation import Budget, break_even_rank, plan_ranks
 from compression.errors import ConfigError
 from compression.greedy import allocate
 from odllm.byte_costs import byte_costs, matrix_bytes
@@ -32,7 +32,7 @@ def test_ranks_of_a_budget_of_bytes_know_what_blocks_waste():
     """The output factor's rows are filled up to whole blocks of 128: fewer ranks fit into half the bytes."""
     shapes = {"k": (256, 512), "up": (768, 512)}
     costs = byte_costs(find_precision("int4-block128"))
-    plan, usual = plan_ranks(shapes, 0.6, costs=costs), plan_ranks(shapes, 0.6)
+    plan, usual = plan_ranks(shapes, Budget(0.6, costs=costs)), plan_ranks(shapes, Budget(0.6))
     assert plan.cost(costs) <= 0.6 * sum(map(costs.dense, shapes.values())) < usual.cost(costs)
     assert plan.parameters_after < usual.parameters_after
 
@@ -55,7 +55,10 @@ def test_a_budget_of_time_is_spent_by_the_table(table):
     """Whether factors of such small matrices pay is the machine's affair; the plan keeps to the budget all the same."""
     costs = table.costs()
     losses = {name: tuple(np.linspace(1, 0, min(shape) + 1)) for name, shape in SHAPES.items()}
-    for plan in (allocate(SHAPES, losses, 0.97, multiple=8, costs=costs), plan_ranks(SHAPES, 1.0, costs=costs)):
+    for plan in (
+        allocate(SHAPES, losses, Budget(0.97, multiple=8, costs=costs)),
+        plan_ranks(SHAPES, Budget(1.0, costs=costs)),
+    ):
         assert plan.cost(costs) <= plan.keep_ratio * sum(map(costs.dense, SHAPES.values())) * (1 + 1e-9)
 
 
