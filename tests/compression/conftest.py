@@ -1,10 +1,14 @@
 """Small real LLaMA models and calibration sequences, drawn from a seed."""
 
+import copy
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from compression.calibration import CalibrationBatch
+from compression.config import CompressionConfig
+from compression.pipeline import compress
 
 
 def _make_llama(**changes):
@@ -69,3 +73,11 @@ def llama():
 @pytest.fixture
 def batches():
     return _make_batches()
+
+
+@pytest.fixture
+def pair(llama, batches):
+    """A student at keep ratio 0.5 and its dense teacher."""
+    teacher = copy.deepcopy(llama)
+    compress(llama, batches, CompressionConfig())
+    return llama, teacher
