@@ -1,7 +1,8 @@
 """Leave-one-out evaluation over the full catalogue: one protocol for models, bundles and baselines.
 
 A user is a hit at k when the target's *code* is among the first k distinct codes of the ranked list, as LC-Rec
-counts; items that share a code are one answer. Items already seen are not left out, as in the published tables.
+counts; items that share a code are one answer. Items already seen are not left out, as LC-Rec does it; `without_seen`
+leaves them out.
 """
 
 from __future__ import annotations
@@ -132,6 +133,26 @@ def items_ranking(rows: NDArray[np.integer], item_codes: Codes) -> Ranking:
     _, first = np.unique(codes, axis=0, return_index=True)
     codes = codes[np.sort(first)]
     return Ranking(codes, np.ones(len(codes), dtype=bool))
+
+
+def without_seen(ranker: Ranker, item_codes: Codes) -> Ranker:
+    """Return a ranker whose lists leave out what is in the history: codes of which every item is.
+
+    Its lists are shorter by that, so the inner ones have to be longer than what is looked at.
+    """
+    _, code_of, items = np.unique(item_codes, axis=0, return_inverse=True, return_counts=True)
+    code_of = code_of.reshape(-1)  # numpy 2.0 gives it another shape
+
+    def rank(histories: Sequence[NDArray[np.int32]]) -> list[Ranking]:
+        rankings = []
+        for history, ranking in zip(histories, ranker(histories), strict=True):
+            seen, first, times = np.unique(code_of[np.unique(history)], return_index=True, return_counts=True)
+            codes = item_codes[np.unique(history)[first[times == items[seen]]]]  # nothing unseen shares them
+            kept = ~(ranking.codes[:, None] == codes).all(axis=2).any(axis=1)
+            rankings.append(Ranking(ranking.codes[kept], ranking.legal[kept]))
+        return rankings
+
+    return rank
 
 
 def popularity_ranker(dataset: Dataset, keep: int = 50) -> Ranker:

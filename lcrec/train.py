@@ -175,7 +175,9 @@ def _fit(
     while run.epoch < preset.epochs and run.since_best < preset.patience:
         # One seed an epoch: a resumed run draws the windows and the dropout that the killed one would have drawn.
         torch.manual_seed(seed * 1000 + run.epoch)
-        batches = training_batches(dataset, prompt, preset.batch_windows, seed=seed * 1000 + run.epoch)
+        batches = training_batches(
+            dataset, prompt, preset.batch_windows, seed=seed * 1000 + run.epoch, left_out=preset.left_out
+        )
         losses = []
         for i, batch in enumerate(batches):
             done = run.epoch + i / len(batches)

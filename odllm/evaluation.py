@@ -19,6 +19,7 @@ from lcrec.evaluate import (
     last_item_ranker,
     model_ranker,
     popularity_ranker,
+    without_seen,
 )
 from lcrec.evaluate import evaluate as evaluate_ranker
 from lcrec.sasrec import CARD as SASREC_CARD
@@ -37,10 +38,13 @@ def evaluate_target(
     scoring: str = "codes",
     num_beams: int = 20,
     users: int | None = None,
+    seen: bool = True,
     baselines: bool = True,
     progress: Progress = silent,
 ) -> dict[str, dict[str, Any]]:
     """Return the summary of a model folder or bundle by its name, and of the baselines.
+
+    `seen` says whether lists may hold what is in the history.
 
     Raises:
         SearchError: a split, constraint or scoring that does not exist, or a bundle asked for another one.
@@ -55,8 +59,9 @@ def evaluate_target(
         rankers |= {"popularity": popularity_ranker(dataset), "last item": last_item_ranker(dataset)}
     rows = {}
     for name, one in rankers.items():
-        result = evaluate_ranker(one, histories, targets, codes, progress=progress if one is ranker else silent)
-        rows[name] = result.summary() | {"split": split}
+        asked = one if seen else without_seen(one, codes)
+        result = evaluate_ranker(asked, histories, targets, codes, progress=progress if one is ranker else silent)
+        rows[name] = result.summary() | {"split": split, "seen": seen}
     rows[target.name] |= facts
     return rows
 

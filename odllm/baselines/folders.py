@@ -22,7 +22,7 @@ from compression.checkpoint import load_model, save_model
 from compression.lowrank import factored_linears, projection_names
 from lcrec.calibration import CalibrationRequest
 from lcrec.dataset import load_dataset
-from lcrec.evaluate import evaluate
+from lcrec.evaluate import evaluate, without_seen
 from lcrec.sasrec import SasRecRecipe, sasrec_ranker, save_sasrec, train_sasrec
 from lcrec.train import dataset_facts
 from odllm.baselines.errors import BaselineError
@@ -59,13 +59,17 @@ def sasrec_folder(
     facts = dataset_facts(dataset, dataset_folder)
     model, card = train_sasrec(dataset, recipe, facts=facts, seed=seed, progress=progress)
     split = dataset.split()
-    found = evaluate(sasrec_ranker(model, dataset), split.test_history, split.test_target, codes)
+    ranker = sasrec_ranker(model, dataset)
+    found, unseen = (
+        evaluate(one, split.test_history, split.test_target, codes) for one in (ranker, without_seen(ranker, codes))
+    )
     record = {
         "method": "SASRec",
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "epochs": len(card.validation_ndcg_10),
         "seconds": card.seconds,
         "test": found.summary(),
+        "test_without_seen": unseen.summary(),
         "sources": {"dataset": sha256_folder(dataset_folder)},
     }
     with write_folder(out, overwrite=overwrite) as folder:

@@ -41,13 +41,13 @@ def sasrec(
     if json:
         print_json(record)
         return
-    test = record["test"]
-    names = ("hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10")
+    rows = {"all items": record["test"], "without what was seen": record["test_without_seen"]}
+    names = ("hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10")
     print_table(
         f"SASRec, {record['parameters']:,} parameters, {record['epochs']} epochs in {record['seconds']:.0f} s, "
-        f"{test['users']} test users",
-        ["HR@5", "HR@10", "NDCG@5", "NDCG@10"],
-        [[f"{test[name]:.4f}" for name in names]],
+        f"{record['test']['users']} test users",
+        ["", "HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10"],
+        [[lists, *(f"{test[name]:.4f}" for name in names)] for lists, test in rows.items()],
     )
 
 

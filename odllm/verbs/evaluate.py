@@ -23,6 +23,9 @@ def evaluate(
     scoring: Scoring = "codes",
     beams: Annotated[int, typer.Option(min=1, help="Beams of the search (models; a bundle has its own).")] = 20,
     users: Annotated[int | None, typer.Option(min=1, help="Evaluate only so many users, drawn by seed 0.")] = None,
+    seen: Annotated[
+        bool, typer.Option(help="Whether lists may hold items of the history; what is left counts in its place.")
+    ] = True,
     baselines: Annotated[bool, typer.Option(help="Print popularity and last-item baselines too.")] = True,
     save: Annotated[bool, typer.Option("--save", help="Write evaluation.json into the model folder.")] = False,
     threads: Threads = 1,
@@ -44,6 +47,7 @@ def evaluate(
             scoring=scoring,
             num_beams=beams,
             users=users,
+            seen=seen,
             baselines=baselines,
             progress=progress,
         )
@@ -55,7 +59,8 @@ def evaluate(
     names = ("hit_rate@1", "hit_rate@5", "hit_rate@10", "ndcg@5", "ndcg@10", "illegal_rate")
     facts = rows[target.name]
     print_table(
-        f"{split} split, {facts['users']} users, {facts['constraint']}, {facts['scoring']}, {facts['num_beams']} beams",
+        f"{split} split, {facts['users']} users, {facts['constraint']}, {facts['scoring']}, {facts['num_beams']} beams"
+        + ("" if seen else ", without what was seen"),
         ["", "HR@1", "HR@5", "HR@10", "NDCG@5", "NDCG@10", "illegal"],
         [[name, *(f"{row[key]:.4f}" for key in names)] for name, row in rows.items()],
     )

@@ -23,6 +23,9 @@ def train(
     ] = None,
     teacher_weight: Annotated[float, typer.Option(help="The teacher's share in the loss, above 0 and up to 1.")] = 0.5,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data, instead of the preset's.")] = None,
+    left_out: Annotated[
+        float | None, typer.Option(min=0, max=0.9, help="Share of the items left out, others every epoch.")
+    ] = None,
     prefix: Annotated[str | None, typer.Option(help="Words before the history, instead of the preset's.")] = None,
     separator: Annotated[str | None, typer.Option(help="Words between two items.")] = None,
     suffix: Annotated[str | None, typer.Option(help="Words after the history.")] = None,
@@ -47,7 +50,7 @@ def train(
     recipe = find_preset(preset)
     words = {"prefix": prefix, "separator": separator, "suffix": suffix}
     text = msgspec.structs.replace(recipe.prompt_text, **{k: v for k, v in words.items() if v is not None})
-    changes = {"epochs": epochs, "max_items": max_items, "prompt_text": text}
+    changes = {"epochs": epochs, "left_out": left_out, "max_items": max_items, "prompt_text": text}
     recipe = msgspec.structs.replace(recipe, **{k: v for k, v in changes.items() if v is not None})
     data = load_dataset(dataset)
     if parameters is not None:

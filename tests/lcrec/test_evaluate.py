@@ -11,6 +11,7 @@ from lcrec.evaluate import (
     last_item_ranker,
     model_ranker,
     popularity_ranker,
+    without_seen,
 )
 from lcrec.search import search
 
@@ -58,6 +59,21 @@ def test_the_models_ranking_is_the_searchs(make_dataset, make_model, make_prompt
             model, [prompt.encode(data.codes.codes[history])], catalog, 10, num_beams=7, scoring="codes"
         )
         np.testing.assert_array_equal(ranking.codes, expected.codes)
+
+
+def test_what_was_seen_is_left_out_unless_an_unseen_item_shares_its_code():
+    codes = np.array([[0, 0], [0, 1], [0, 1], [1, 0], [1, 1]])
+    whole = items_ranking(np.array([3, 1, 0, 4]), codes)
+    ranker = without_seen(lambda histories: [whole] * len(histories), codes)
+    histories = [np.array(rows, np.int32) for rows in ([3], [1], [2, 1, 3, 1], [0, 0])]
+    found = [ranking.codes.tolist() for ranking in ranker(histories)]
+    assert found == [
+        [[0, 1], [0, 0], [1, 1]],
+        [[1, 0], [0, 1], [0, 0], [1, 1]],  # item 2 has that code too
+        [[0, 0], [1, 1]],
+        [[1, 0], [0, 1], [1, 1]],
+    ]
+    assert all(len(ranking.codes) == len(ranking.legal) for ranking in ranker(histories))
 
 
 def test_popularity_counts_the_training_part_only(make_dataset):

@@ -10,9 +10,10 @@ from compression.checkpoint import load_model
 from lcrec.dataset import Dataset, Item, ItemCodes
 from lcrec.errors import ItemCodesError, ModelError
 from lcrec.model import find_preset
-from lcrec.objective import Teacher
+from lcrec.objective import Teacher, next_code_loss
 from lcrec.prompt import PromptText, read_card
 from lcrec.train import dataset_facts, train
+from lcrec.windows import training_batches
 from odllm_artifact import ArtifactError, sha256_file
 
 FACTS = {"name": "ring"}
@@ -98,6 +99,23 @@ def test_another_recipe_does_not_go_on_from_a_strangers_checkpoint(ring, preset,
 def test_training_stops_when_validation_stops_gaining(ring, preset, tmp_path):
     lazy = msgspec.structs.replace(preset, learning_rate=1e-9, patience=2, epochs=30)
     assert train(ring, lazy, tmp_path / "model", facts=FACTS)["epochs"] < 10
+
+
+def test_items_are_left_out_and_others_every_epoch(ring, preset, tmp_path, monkeypatch):
+    read = []
+
+    def loss(model, batch, dropout, teacher):
+        read.append(batch)
+        return next_code_loss(model, batch, dropout, teacher)
+
+    monkeypatch.setattr("lcrec.train.next_code_loss", loss)
+    report = train(ring, msgspec.structs.replace(preset, epochs=3, left_out=0.5), tmp_path / "model", facts=FACTS)
+    windows = training_batches(ring, read_card(tmp_path / "model").prompt, preset.batch_windows, seed=0)
+    epochs = [read[start : start + len(windows)] for start in range(0, len(read), len(windows))]
+    codes = [sum(int(batch.predicted.sum()) for batch in epoch) for epoch in epochs]
+    assert len(epochs) == report["epochs"] == 3
+    assert all(0.4 < count / sum(int(batch.predicted.sum()) for batch in windows) < 0.75 for count in codes)
+    assert len(set(codes)) > 1
 
 
 def test_a_dataset_without_codes_is_refused(ring, preset, tmp_path):

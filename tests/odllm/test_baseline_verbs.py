@@ -32,6 +32,9 @@ def test_sasrec_is_trained_measured_and_read_by_evaluate(odllm, dataset, tmp_pat
     code, text, _ = odllm("evaluate", out, "--dataset", dataset, "--json")
     assert code == 0
     assert json.loads(text)["sasrec"]["ndcg@10"] == pytest.approx(record["test"]["ndcg@10"])
+    code, text, _ = odllm("evaluate", out, "--dataset", dataset, "--no-seen", "--json")
+    assert code == 0
+    assert json.loads(text)["sasrec"]["ndcg@10"] == pytest.approx(record["test_without_seen"]["ndcg@10"])
 
 
 def test_a_rounded_model_is_a_recommender_and_says_its_bytes(odllm, model, dataset, tmp_path):
