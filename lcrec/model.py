@@ -67,10 +67,11 @@ PRESETS: dict[str, Preset] = {
         heads=6,
         kv_heads=6,
         intermediate=1024,
-        epochs=10,
+        epochs=12,
         batch_windows=64,
         learning_rate=1.5e-3,
         dropout=0.2,
+        left_out=0.25,
         bfloat16=True,
     ),
 }
