@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -31,16 +31,11 @@ from compression.recovery_config import Recipe, RecoveryConfig, RecoveryReport, 
 from compression.trainable import put_back, trainable, values_of
 from odllm_artifact import Progress, silent
 
-T = TypeVar("T")
-
 LEAST_STEPS = 5
 """Fewer steps a trial tell nothing: then the recovery is careful, without trials."""
 
-Judge = Callable[[Any], float]
-"""Score of a student, higher is better."""
-
-Surprises = Callable[[Any], Sequence[float]]
-"""What a student costs at every held-out user, always the same ones; lower is better."""
+Judge = Callable[[Any], Sequence[float]]
+"""What every held-out user says of a student, always the same users in the same order."""
 
 
 def recover(
@@ -52,7 +47,7 @@ def recover(
     code_token_ids: Sequence[int] | None = None,
     allowed: Allowed | None = None,
     validate: Judge | None = None,
-    surprise: Surprises | None = None,
+    surprise: Judge | None = None,
     progress: Progress = silent,
 ) -> RecoveryReport:
     """Distil the factors of `student` from `teacher`, in place, within a budget.
@@ -69,10 +64,10 @@ def recover(
         allowed: which of `code_token_ids` may follow each position: the distributions are compared among those, where
             there are any. A model compressed by the importance of its choices has forgotten the rest, and should not
             spend its ranks on learning it again.
-        validate: score of the student, higher is better; the best factors are kept, those before the first
-            step included.
-        surprise: of the student at held-out users, which judges the trials of what `config` leaves open: paired by
-            user, it tells recipes apart after few steps, as a score does not.
+        validate: scores of the student, higher is better: the last factors are kept that are not clearly worse
+            than those kept before, by more than a standard error over users; those before the first step count too.
+        surprise: of the student, lower is better, which judges the trials of what `config` leaves open: it tells
+            recipes apart after few steps, as a score does not.
         progress: told after every step.
 
     Raises:
@@ -104,7 +99,7 @@ def recover(
         seconds=clock.seconds,
         kl_first=_mean([share[0] for share in shares]),
         kl_last=_mean([share[1] for share in shares]),
-        validations=tuple(best.scores),
+        validations=tuple(best.means),
         best_step=len(divergences) if best.step is None else best.step,
     )
 
@@ -143,7 +138,7 @@ def _choose(
     student: Any,
     drawn: Iterator[list[CalibrationBatch]],
     clock: _Clock,
-    surprise: Surprises | None,
+    surprise: Judge | None,
     progress: Progress,
 ) -> tuple[Recipe, list[Trial]]:
     """Try what is open of the recipe, every time from the same factors; return the best recipe and all trials.
@@ -202,7 +197,7 @@ def _steps_a_trial(
     student: Any,
     drawn: Iterator[list[CalibrationBatch]],
     clock: _Clock,
-    surprise: Surprises,
+    surprise: Judge,
     number: int,
 ) -> int:
     """Return how many steps each of `number` trials may take; the clock's are measured, which moves the factors."""
@@ -251,41 +246,41 @@ def _run(
 
 
 class _Best:
-    """The best values of what learns, by the validation; without one, the last."""
+    """The last values of what learns that the validation has nothing against; without one, the last."""
 
     def __init__(
         self, student: Any, learning: Sequence[nn.Parameter], validate: Judge | None, validations: int
     ) -> None:
         self.student, self.learning, self.validate, self.validations = student, learning, validate, validations
-        self.scores: list[tuple[int, float]] = []
+        self.means: list[tuple[int, float]] = []
         self.step: int | None = None
-        self.values: list[torch.Tensor] = []
+        self.scores, self.values = torch.empty(0), list[torch.Tensor]()
 
     def due(self, spent: float) -> bool:
         """Whether the next validation's turn has come: evenly over the run, at its start and at its end."""
-        done = len(self.scores)
+        done = len(self.means)
         return self.validate is not None and done <= self.validations and spent >= min(done / self.validations, 1.0)
 
     def ask(self, step: int) -> None:
-        """Validate, and keep the values if they are better than all before."""
+        """Validate, and keep the values unless they are clearly worse than those kept before."""
         assert self.validate is not None
-        score = self.validate(self.student)
-        if self.step is None or score > max(before for _, before in self.scores):
-            self.step, self.values = step, values_of(self.learning)
-        self.scores.append((step, score))
+        scores = torch.as_tensor(self.validate(self.student), dtype=torch.float64)
+        if self.step is None or not _clearly_less(scores, self.scores):
+            self.step, self.scores, self.values = step, scores, values_of(self.learning)
+        self.means.append((step, float(scores.mean())))
 
     def put_back(self) -> None:
-        """Set what learns to its best values."""
+        """Set what learns to the values that were kept."""
         if self.step is not None:
             put_back(self.learning, self.values)
 
 
-def _first_judges(judge: Callable[[Any], T] | None, accelerator: Accelerator) -> Callable[[Any], T] | None:
+def _first_judges(judge: Judge | None, accelerator: Accelerator) -> Judge | None:
     """Return the judge that only the first process asks, for all of them."""
     if judge is None:
         return None
 
-    def ask(student: Any) -> T:
+    def ask(student: Any) -> Sequence[float]:
         with torch.no_grad():
             found: Any = judge(student) if accelerator.is_main_process else None
             return from_first_process(found)

@@ -135,8 +135,8 @@ class RecoveryReport(msgspec.Struct, frozen=True, kw_only=True):
         seconds: wall time, trials and validations included.
         kl_first: mean KL divergence from the teacher over the first tenth of the steps, nats a token.
         kl_last: the same over the last tenth.
-        validations: (step, score) in order; step 0 is the training-free model.
-        best_step: the step whose factors were kept; the last where nothing validates.
+        validations: (step, mean score over users) in order; step 0 is the training-free model.
+        best_step: the step whose factors were kept: the last that was not clearly worse.
     """
 
     config: RecoveryConfig

@@ -33,7 +33,7 @@ def recovery_line(recovery: dict[str, Any]) -> str:
     """Return what a recovery did, in one line."""
     scores = recovery["validations"]
     judged = f", validation NDCG@10 {scores[0][1]:.4f} → {scores[-1][1]:.4f}" if scores else ""
-    kept = ", the factors were better before and are kept" if scores and not recovery["best_step"] else ""
+    kept = ", the factors were clearly better before and are kept" if scores and not recovery["best_step"] else ""
     recipe = recovery["recipe"]
     return (
         f"recovery: {recovery['method']}, {recovery['trainable_parameters']:,} parameters, learning rate "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,10 @@ from torch.nn import functional as F
 
 from compression.calibration import CalibrationBatch
 from compression.distillation import CodeLogits, among_legal, next_tokens
+from compression.recovery import Judge
 from lcrec.dataset import Dataset
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
+from lcrec.metrics import ndcg
 from lcrec.model import code_token_ids
 from lcrec.prompt import Prompt
 from lcrec.windows import batch_windows
@@ -30,19 +31,19 @@ TEMPERATURES = tuple(2 ** (i / 4) for i in range(-4, 7))
 """By which logits are divided: ½ to 2.8."""
 
 
-def validation_ndcg(dataset: Dataset, prompt: Prompt) -> Callable[[Any], float]:
-    """Return a judge that searches for the validation items and tells NDCG@10, higher is better."""
+def validation_ndcg(dataset: Dataset, prompt: Prompt) -> Judge:
+    """Return a judge that searches for the validation items and tells NDCG@10 of every user, higher is better."""
     split, catalog, codes = dataset.split(), dataset_catalog(dataset), dataset.require_codes().codes
 
-    def judge(model: Any) -> float:
+    def judge(model: Any) -> list[float]:
         ranker = model_ranker(model, prompt, catalog, num_beams=10)
         found = evaluate(ranker, split.validation_history[:RANKED_USERS], split.validation_target[:RANKED_USERS], codes)
-        return float(found.summary()["ndcg@10"])  # type: ignore[arg-type]
+        return ndcg(found.ranks, 10).tolist()
 
     return judge
 
 
-def validation_surprise(dataset: Dataset, prompt: Prompt) -> Callable[[Any], list[float]]:
+def validation_surprise(dataset: Dataset, prompt: Prompt) -> Judge:
     """Return a judge that tells −log p of every user's validation item among all items, in nats, short histories first.
 
     One forward pass a user; NDCG@10 needs a search, and moves by whole ranks. The model's temperature is the one that

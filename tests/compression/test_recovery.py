@@ -128,7 +128,7 @@ def test_the_best_validated_factors_are_kept(pair, batches):
 
     def validate(model):
         seen.append(weights(model))
-        return {0: 1.0, 1: 3.0, 2: 2.0}.get(len(seen) - 1, 0.0)
+        return [{0: 1.0, 1: 3.0, 2: 2.0}.get(len(seen) - 1, 0.0)]
 
     report = recover(student, teacher, batches, RecoveryConfig(max_steps=8, validations=4), validate=validate)
     assert [step for step, _ in report.validations] == [0, 2, 4, 6, 8]
@@ -141,8 +141,23 @@ def test_a_recovery_that_only_harms_leaves_the_training_free_model(pair, batches
     before = weights(student)
     scores = iter((5.0, 4.0, 3.0))
     config = RecoveryConfig(max_steps=4, validations=2)
-    assert recover(student, teacher, batches, config, validate=lambda _: next(scores)).best_step == 0
+    assert recover(student, teacher, batches, config, validate=lambda _: [next(scores)]).best_step == 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(student).items())
+
+
+@pytest.mark.parametrize(
+    ("after", "kept"),
+    [
+        ([0.6, 0.4, 0.6, 0.3, 0.5, 0.5], 4),  # worse by .017, with a standard error of .04: chance
+        ([0.4, 0.5, 0.4, 0.4, 0.5, 0.4], 0),  # worse by .07, with a standard error of .02
+    ],
+)
+def test_factors_are_refused_only_if_they_are_clearly_worse_over_users(pair, batches, after, kept):
+    scores = iter(([0.5] * 6, after))
+    config = RecoveryConfig(max_steps=4, validations=1)
+    report = recover(*pair, batches, config, validate=lambda _: next(scores))
+    assert report.best_step == kept
+    assert [mean for _, mean in report.validations] == pytest.approx([0.5, sum(after) / 6])
 
 
 def test_progress_rises_to_one(pair, batches):

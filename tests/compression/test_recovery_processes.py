@@ -47,7 +47,7 @@ batches = [CalibrationBatch(part, torch.ones_like(part)) for part in ids.split(4
 config = RecoveryConfig(max_steps=4, validations=1)
 with joined_processes():
     scores = iter((1.0, 2.0) if is_first_process() else ())  # only the first process validates
-    report = recover(student, teacher, batches, config, validate=lambda _: next(scores))
+    report = recover(student, teacher, batches, config, validate=lambda _: [next(scores)])
     name = "first" if is_first_process() else "second"
 assert (report.processes, report.tokens, report.best_step) == (2, 4 * 8 * 10, 4), report
 save_file({k: v.clone() for k, v in student.state_dict().items() if "_factor" in k}, folder / f"{name}.safetensors")

@@ -59,7 +59,7 @@ def test_what_the_adapters_learned_is_what_was_validated(pair, batches):
 
     def validate(model):
         seen.append(model(input_ids=batches[0].input_ids).logits.clone())
-        return float(len(seen))
+        return [float(len(seen))]
 
     recover(student, teacher, batches, RecoveryConfig(max_steps=8, method="lora", validations=1), validate=validate)
     assert not torch.allclose(seen[0], seen[1], atol=1e-2)
@@ -72,7 +72,7 @@ def test_adapters_that_only_harm_leave_the_same_bits(pair, batches):
     before = weights(student)
     scores = iter((5.0, 4.0))
     config = RecoveryConfig(max_steps=4, method="lora", validations=1)
-    assert recover(student, teacher, batches, config, validate=lambda _: next(scores)).best_step == 0
+    assert recover(student, teacher, batches, config, validate=lambda _: [next(scores)]).best_step == 0
     assert all(torch.equal(tensor, before[name]) for name, tensor in weights(student).items())
 
 
@@ -87,7 +87,7 @@ def test_a_shared_input_factor_stays_shared_and_learns_once(llama, batches, meth
 
     def validate(model):
         seen.append(model(input_ids=batches[0].input_ids).logits.clone())
-        return float(len(seen))
+        return [float(len(seen))]
 
     config = RecoveryConfig(max_steps=8, method=method, validations=1)
     report = recover(student, teacher, batches, config, validate=validate)
