@@ -35,7 +35,7 @@ REPORT = "compression.json"
 RECOVERY_BATCH = 8
 """Sequences a step: in the same time, many small steps recover more than few large ones (measured at 50 s)."""
 
-RECOVERY_LEFT_OUT = 0.4
+RECOVERY_LEFT_OUT = 0.2
 """Share of the items left out of the sequences of a recovery (measured: docs/compression.md)."""
 
 RECOVERY_SEQUENCES = 20_000
