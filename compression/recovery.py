@@ -109,6 +109,7 @@ class _Clock:
 
     def __init__(self, config: RecoveryConfig) -> None:
         self.config, self.started, self.steps = config, time.monotonic(), 0
+        self.reserved = 0.0
 
     @property
     def seconds(self) -> float:
@@ -117,11 +118,17 @@ class _Clock:
 
     @property
     def spent(self) -> float:
-        """Fraction of the budget used up, as this process sees it."""
+        """Fraction of the budget used up, as this process sees it, but for what is reserved."""
         if self.config.max_steps is not None:
             return self.steps / self.config.max_steps
         assert self.config.seconds is not None
-        return self.seconds / self.config.seconds
+        return self.seconds / max(self.config.seconds - self.reserved, 1e-9)
+
+    def validate(self, best: _Best, step: int) -> None:
+        """Have a validation done, and reserve the time of another: the last one comes when all else is used up."""
+        before = self.seconds
+        best.ask(step)
+        self.reserved = self.seconds - before
 
     def step(self, distiller: Distiller, batches: list[CalibrationBatch], recipe: Recipe, done: float) -> float:
         """Have a step taken and count it; return the divergence before it."""
@@ -235,7 +242,7 @@ def _run(
     while True:
         done = 1.0 if before == 1 else (clock.agreed() - before) / (1 - before)
         if best.due(done):
-            best.ask(len(divergences))
+            clock.validate(best, len(divergences))
         if done >= 1:
             best.put_back()
             return divergences, tokens

@@ -109,6 +109,21 @@ def test_the_clock_ends_the_run(pair, batches):
     assert report.seconds >= 0.5
 
 
+def test_the_last_validation_is_within_the_budget_of_time(pair, batches, monkeypatch):
+    student, teacher = pair
+    now = count()
+    judging = [0.0]
+
+    def judge(_):
+        judging[0] += 1.0
+        return [1.0]
+
+    monkeypatch.setattr(recovery.time, "monotonic", lambda: 0.01 * next(now) + judging[0])
+    report = recover(student, teacher, batches, RecoveryConfig(seconds=4.0, validations=1), validate=judge)
+    assert len(report.validations) == 2
+    assert 3.9 < report.seconds < 4.1
+
+
 def test_divergence_over_codes_only_looks_at_them(pair, batches):
     student, teacher = pair
     ids = range(10, 30)
