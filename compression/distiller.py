@@ -16,7 +16,6 @@ from compression.distillation import CodeLogits, among_legal, distillation_loss,
 from compression.errors import CalibrationError
 from compression.importance import Allowed
 from compression.recovery_config import Recipe, RecoveryConfig
-from compression.whitened_adam import WhitenedAdam, input_roots
 
 
 class Distiller:
@@ -26,7 +25,6 @@ class Distiller:
         student: a low-rank causal language model.
         teacher: the dense model it came from.
         learning: the student's parameters that change.
-        batches: to measure their inputs on; every process the same ones.
         code_token_ids: compare the distributions over these tokens only; None compares the whole vocabulary.
         allowed: which of `code_token_ids` may follow each position; None for all.
         config: of the recovery.
@@ -38,20 +36,17 @@ class Distiller:
         student: Any,
         teacher: Any,
         learning: Sequence[nn.Parameter],
-        batches: Sequence[CalibrationBatch],
         code_token_ids: Sequence[int] | None,
         allowed: Allowed | None,
         config: RecoveryConfig,
         accelerator: Accelerator,
     ) -> None:
         ids = None if code_token_ids is None else torch.as_tensor(list(code_token_ids), device=accelerator.device)
-        logits = CodeLogits(student, ids, bfloat16=config.bfloat16)
-        roots = {}
-        if config.whiten:
-            roots = input_roots(student, learning, batches, lambda batch: logits(batch.to(accelerator.device)))
-        self._adam = WhitenedAdam(learning, roots, config.weight_decay)
+        self._adam = torch.optim.AdamW(learning, weight_decay=config.weight_decay)
         self.teacher = CodeLogits(teacher, ids, bfloat16=config.bfloat16)
-        self.student, self.optimizer = accelerator.prepare(logits, self._adam)
+        self.student, self.optimizer = accelerator.prepare(
+            CodeLogits(student, ids, bfloat16=config.bfloat16), self._adam
+        )
         self.learning, self.ids, self.vocabulary = learning, ids, student.config.vocab_size
         self.allowed, self.config, self.accelerator = allowed, config, accelerator
 

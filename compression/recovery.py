@@ -81,7 +81,7 @@ def recover(
     drawn = _in_groups(shuffled, config.accumulation)
     bar = progress if accelerator.is_main_process else silent
     with _placed(accelerator.device, student, teacher), trainable(student, config) as learning:
-        distiller = Distiller(student, teacher, learning, batches, code_token_ids, allowed, config, accelerator)
+        distiller = Distiller(student, teacher, learning, code_token_ids, allowed, config, accelerator)
         recipe, trials = _choose(distiller, student, drawn, clock, _first_judges(surprise, accelerator), bar)
         best = _Best(student, learning, _first_judges(validate, accelerator), config.validations)
         divergences, tokens = _run(distiller, drawn, clock, recipe, best, bar)

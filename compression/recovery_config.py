@@ -60,7 +60,6 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         learning_rate: at its highest; None tries the method's (`LEARNING_RATES`).
         warmup: fraction of the budget over which the learning rate rises; a cosine takes it down after.
         weight_decay: of AdamW.
-        whiten: take its steps in whitened inputs (`compression.whitened_adam`).
         label_weight: share of the cross-entropy of the token that came next; the rest is the divergence from the
             teacher. None tries `LABEL_WEIGHTS`.
         trials: fraction of the budget for trying what is None; where nothing judges the trials, or the budget is
@@ -84,7 +83,6 @@ class RecoveryConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     learning_rate: float | None = None
     warmup: float = 0.05
     weight_decay: float = 0.0
-    whiten: bool = True
     label_weight: float | None = None
     trials: float = 0.25
     temperature: float = 1.0
