@@ -12,11 +12,11 @@ RecoveryMethod = Literal["factors", "lora"]
 """`factors`: all of the factors learn. `lora`: adapters of a low rank on them learn, and are merged into them."""
 
 LEARNING_RATES: dict[RecoveryMethod, tuple[float, ...]] = {
-    "factors": (3e-5, 1e-4, 5e-4, 2e-3),
+    "factors": (2e-5, 6e-5, 2e-4, 6e-4, 2e-3),
     "lora": (2e-4, 1e-3, 5e-3),
 }
 """Rates worth trying, a method, rising. Which is best depends on how near its best the compressed model already is:
-2e-3 on a small one, a fortieth of it on one of 3 M parameters (docs/compression.md)."""
+2e-3 on a small one, a fortieth of it or less on one of 3 M parameters (docs/compression.md)."""
 
 LABEL_WEIGHTS = (0.0, 0.5)
 """Label weights worth trying. What users did next teaches a model of few users more than its teacher knows, and a well
