@@ -47,8 +47,8 @@ def test_trials_choose_the_recipe_and_leave_the_factors_alone(pair, batches):
         asked.append(weights(model))
         return surprises[len(asked) - 1]
 
-    report = recover(student, teacher, batches, RecoveryConfig(max_steps=100, trials=0.48), surprise=surprise)
-    slow, faster, fast, _ = LEARNING_RATES["factors"]
+    report = recover(student, teacher, batches, RecoveryConfig(max_steps=100, trials=0.6), surprise=surprise)
+    slow, faster, fast, *_ = LEARNING_RATES["factors"]
     tried = [(trial.recipe.learning_rate, trial.recipe.label_weight) for trial in report.trials]
     assert tried == [(slow, 0.0), (faster, 0.0), (fast, 0.0), (slow, 0.5), (faster, 0.5)]
     assert {trial.steps for trial in report.trials} == {6}
