@@ -168,8 +168,8 @@ def test_ctrl_c_leaves_nothing(model, dataset, temporary, tmp_path):
     while not list(temporary.glob("*/*/manifest.json")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said.decode()
     assert left_in(temporary) == []
     assert not out.exists()
 
