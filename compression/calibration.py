@@ -37,6 +37,14 @@ class CalibrationBatch:
         """How many positions are not padding."""
         return int(self.attention_mask.sum())
 
+    def split(self, positions: int) -> list[CalibrationBatch]:
+        """Return the rows in parts of at most so many positions, padding included, or of one row."""
+        count = max(positions // max(self.input_ids.shape[1], 1), 1)
+        parts = zip(
+            self.input_ids.split(count), self.attention_mask.split(count), self.positions().split(count), strict=True
+        )
+        return [CalibrationBatch(*part) for part in parts]
+
     def to(self, device: torch.device) -> CalibrationBatch:
         """Return the batch on another device."""
         positions = None if self.position_ids is None else self.position_ids.to(device)

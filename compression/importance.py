@@ -21,7 +21,7 @@ from torch import nn
 from compression.calibration import CalibrationBatch, check_batches
 from compression.errors import CalibrationError
 from compression.lowrank import members, projection_names
-from compression.whitening import Whitening, whiten
+from compression.moment_sum import MomentSum
 from odllm_artifact import Progress, silent
 
 Allowed = Callable[[CalibrationBatch], torch.Tensor]
@@ -30,6 +30,32 @@ chosen where none may."""
 
 SHRINKAGE = 1e-2
 """Added to G's diagonal relative to its mean: gradients of a few thousand tokens call no output useless."""
+
+POSITIONS_AT_ONCE = 2048
+"""Tokens, padding included, that gradients are taken of at once: what a backward pass keeps grows with them."""
+
+
+@dataclass(frozen=True)
+class OutputRoot:
+    """R `[m, m]` with R Rᵀ = G + shrinkage for the outputs of a projection, or of a stack: block diagonal then.
+
+    Attributes:
+        triangles: lower, `[m_i, m_i]` float64, one for each projection.
+    """
+
+    triangles: tuple[torch.Tensor, ...]
+
+    def weigh(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return X R for X `[rows, m]`: outputs in units of what they matter."""
+        return torch.cat([part @ root for part, root in self._parts(rows)], dim=1)
+
+    def unweigh(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return X R⁻¹ for X `[rows, m]`."""
+        solve = torch.linalg.solve_triangular
+        return torch.cat([solve(root, part, upper=False, left=False) for part, root in self._parts(rows)], dim=1)
+
+    def _parts(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        return zip(rows.split([len(root) for root in self.triangles], dim=1), self.triangles, strict=True)
 
 
 @dataclass(frozen=True)
@@ -44,9 +70,15 @@ class Importance:
     matrices: Mapping[str, torch.Tensor]
     tokens: int
 
-    def root(self, name: str) -> Whitening:
+    def root(self, name: str) -> OutputRoot:
         """Return R with R Rᵀ = G for a projection, or for a stack: its projections count as independent."""
-        return whiten(torch.block_diag(*(self.matrices[member] for member in members(name))), SHRINKAGE)
+        matrices = [self.matrices[member] for member in members(name)]
+        mean = float(sum(matrix.trace() for matrix in matrices)) / sum(len(matrix) for matrix in matrices)
+        # No pivot can be noise: all eigenvalues are this far from 0. Outputs that nothing depends on weigh the same.
+        added = SHRINKAGE * mean if mean > 0 else 1.0
+        return OutputRoot(
+            tuple(torch.linalg.cholesky(matrix + added * torch.eye(len(matrix)).to(matrix)) for matrix in matrices)
+        )
 
 
 def output_importance(
@@ -77,25 +109,27 @@ def output_importance(
     names, device = projection_names(model), model.lm_head.weight.device
     ids = torch.as_tensor(list(candidates), device=device)
     generator = torch.Generator().manual_seed(seed)
-    sums = {name: torch.zeros((), dtype=torch.float64) for name in names}
+    rows = {name: model.get_submodule(name).out_features for name in names}
+    sums = {name: MomentSum(count, None, device) for name, count in rows.items()}
     tokens = 0
     with _outputs(model, names) as outputs:
         for number, batch in enumerate(batches, start=1):
-            surprise = _surprise(model, batch.to(device), ids, allowed(batch).to(device), generator)
-            if surprise is not None:
-                keep = batch.attention_mask.bool().to(device)
-                gradients = torch.autograd.grad(surprise, [outputs[name] for name in names])
-                for name, gradient in zip(names, gradients, strict=True):
-                    rows = gradient[keep].double()
-                    sums[name] = sums[name].to(device).add(rows.mT @ rows)
-                tokens += int(keep.sum())
+            for part in batch.split(POSITIONS_AT_ONCE):
+                surprise = _surprise(model, part.to(device), ids, allowed(part).to(device), generator)
+                if surprise is not None:
+                    keep = part.attention_mask.bool().to(device)
+                    gradients = torch.autograd.grad(surprise, [outputs[name] for name in names])
+                    for name, gradient in zip(names, gradients, strict=True):
+                        sums[name].add(gradient[keep])  # float32: next to the shrinkage its rounding is nothing
+                    tokens += int(keep.sum())
             progress(number, len(batches), "gradients")
     if not tokens:
         raise CalibrationError("no calibration sequence holds a choice: expected sequences of catalogue items' codes")
-    for name, total in sums.items():
-        if not bool(torch.isfinite(total).all()):
+    matrices = {name: part.mean(tokens) for name, part in sums.items()}
+    for name, matrix in matrices.items():
+        if not bool(torch.isfinite(matrix).all()):
             raise CalibrationError(f"NaN or infinite gradients at {name}. Check the weights, or compute in float32.")
-    return Importance({name: total / tokens for name, total in sums.items()}, tokens)
+    return Importance(matrices, tokens)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import msgspec
 from compression.allocation import Shape
 from compression.checkpoint import SHARD_BYTES
 from compression.config import CompressionConfig
+from compression.importance import POSITIONS_AT_ONCE
 from compression.lowrank import GROUPS, PROJECTIONS, ProjectionGroup
-from compression.statistics import ROWS_AT_ONCE
+from compression.moment_sum import ROWS_AT_ONCE
 
 _RUNTIME_BYTES = 440 << 20
 """Python with torch and transformers (368 MiB after the imports on Linux x86-64), their lazy parts and work space."""
@@ -102,7 +103,7 @@ def estimate_memory(
         temporaries=temporaries,
         writing=0 if resident_bytes else _COPIES * min(SHARD_BYTES, weight_bytes * _after(shapes, config, embedding)),
         importance=_DOUBLE * sum(rows * rows for rows, _ in shapes.values()) if config.weigh_outputs else 0,
-        gradients=_gradients(shapes, batch_positions, embedding) if config.weigh_outputs else 0,
+        gradients=_gradients(shapes, min(batch_positions, POSITIONS_AT_ONCE), embedding) if config.weigh_outputs else 0,
     )
 
 
@@ -149,9 +150,9 @@ def _after(shapes: Mapping[str, Shape], config: CompressionConfig, embedding: Sh
     return int(config.keep_ratio * sum(rows * columns for rows, columns in shapes.values())) + 2 * math.prod(embedding)
 
 
-def _gradients(shapes: Mapping[str, Shape], batch_positions: int, embedding: Shape) -> int:
+def _gradients(shapes: Mapping[str, Shape], positions: int, embedding: Shape) -> int:
     """Return the bytes of a float32 model and of what its backward pass keeps of a batch."""
     # A projection's output and its gradient, and as much again for norms, attention and what is between.
     outputs = sum(rows for rows, _ in shapes.values())
     weights = sum(rows * columns for rows, columns in shapes.values()) + 2 * embedding[0] * embedding[1]
-    return 4 * (weights + 4 * outputs * batch_positions)
+    return 4 * (weights + 4 * outputs * positions)

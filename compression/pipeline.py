@@ -25,7 +25,7 @@ from compression.checkpoint import check_supported
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError, ConfigError, UnsupportedModelError
 from compression.factorize import balance
-from compression.importance import Importance
+from compression.importance import Importance, OutputRoot
 from compression.lowrank import (
     GROUPS,
     LowRankLinear,
@@ -53,7 +53,7 @@ class _Run:
     streams: Streams
     importance: Importance | None
 
-    def root(self, name: str) -> Whitening | None:
+    def root(self, name: str) -> OutputRoot | None:
         """R of the importance of a projection's or stack's outputs."""
         return None if self.importance is None else self.importance.root(name)
 

@@ -20,6 +20,7 @@ from compression.calibration import CalibrationBatch, check_batches
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError
 from compression.lowrank import GROUPS
+from compression.moment_sum import ROWS_AT_ONCE, MomentSum
 from compression.whitening import Whitening, no_whitening, whiten
 from odllm_artifact import Progress, silent
 
@@ -52,7 +53,7 @@ def walk_blocks(
     hidden, inputs = [states for states, _ in embedded], [one for _, one in embedded]
     blocks = len(model.model.layers)
     for index, module in enumerate(model.model.layers):
-        sums: dict[str, torch.Tensor] = {}
+        sums: dict[str, MomentSum] = {}
         for number, one in enumerate(inputs):
             with _summing(module, one, sums):
                 hidden[number] = run_block(module, hidden[number], one)
@@ -61,14 +62,16 @@ def walk_blocks(
 
 
 @contextmanager
-def _summing(module: nn.Module, inputs: BlockInputs, sums: dict[str, torch.Tensor]) -> Iterator[None]:
+def _summing(module: nn.Module, inputs: BlockInputs, sums: dict[str, MomentSum]) -> Iterator[None]:
     """Add Σ x xᵀ of every group's inputs to `sums` while the block runs, float64, padding left out."""
 
     def hook(name: str) -> Any:
         def add(_: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            x = args[0][inputs.keep].double()  # [tokens, n]
-            product = x.mT @ x
-            sums[name] = sums[name].add_(product) if name in sums else product
+            x = args[0][inputs.keep]  # [tokens, n]
+            if name not in sums:
+                sums[name] = MomentSum(x.shape[1], None, x.device)
+            for rows in x.split(ROWS_AT_ONCE):
+                sums[name].add(rows.double())
 
         return add
 
@@ -82,12 +85,10 @@ def _summing(module: nn.Module, inputs: BlockInputs, sums: dict[str, torch.Tenso
             handle.remove()
 
 
-def _whitenings(
-    index: int, sums: dict[str, torch.Tensor], tokens: int, config: CompressionConfig
-) -> dict[str, Whitening]:
+def _whitenings(index: int, sums: dict[str, MomentSum], tokens: int, config: CompressionConfig) -> dict[str, Whitening]:
     whitenings: dict[str, Whitening] = {}
     for group in GROUPS:
-        covariance = sums.pop(group.name) / tokens
+        covariance = sums.pop(group.name).mean(tokens)
         if not bool(torch.isfinite(covariance).all()):
             raise CalibrationError(
                 f"NaN or infinite inputs at model.layers.{index}.{group.projections[0]} (dense model). "

@@ -16,14 +16,9 @@ from torch import nn
 
 from compression.blocks import BlockInputs, Half, half_output, half_output_and_inputs, last_inputs, normalized
 from compression.errors import CalibrationError
+from compression.importance import OutputRoot
+from compression.moment_sum import ROWS_AT_ONCE, MomentSum
 from compression.processes import sum_over_processes
-from compression.whitening import Whitening
-
-ROWS_AT_ONCE = 2048
-"""Tokens converted to float64 at once."""
-
-_COLUMNS = 256
-"""Columns of a symmetric product computed at once: what lies below the diagonal is left out, and copied at the end."""
 
 
 @dataclass(frozen=True)
@@ -92,34 +87,6 @@ def _advance(states: list[torch.Tensor], inputs: list[BlockInputs], block: nn.Mo
         states[i].add_(half_output(block, half, states[i], others))
 
 
-class _Sum:
-    """A running float64 sum of products over tokens, `[rows, columns]`; symmetric, of one factor, without `columns`."""
-
-    def __init__(self, rows: int, columns: int | None, device: torch.device) -> None:
-        self.symmetric = columns is None
-        self.total = torch.zeros(rows, columns or rows, dtype=torch.float64, device=device)
-
-    def add(self, left: torch.Tensor, right: torch.Tensor | None = None) -> None:
-        """Add leftᵀ·right for rows of tokens, `[tokens, m]` and `[tokens, n]`."""
-        if right is not None:
-            self.total.addmm_(left.mT, right)
-            return
-        for start in range(0, left.shape[1], _COLUMNS):
-            part = slice(start, start + _COLUMNS)
-            self.total[part, start:].addmm_(left[:, part].mT, left[:, start:])
-
-    def mean(self, tokens: int) -> torch.Tensor:
-        """Return the mean; the sum itself is used up."""
-        mean = self.total.div_(tokens)
-        if self.symmetric:
-            for start in range(0, len(mean), _COLUMNS):
-                stop = min(start + _COLUMNS, len(mean))
-                corner = mean[start:stop, start:stop]
-                corner.copy_(corner.triu() + corner.triu(1).mT)
-                mean[stop:, start:stop] = mean[start:stop, stop:].mT
-        return mean
-
-
 def input_moments(
     streams: Streams, dense_block: nn.Module, shifted_block: nn.Module, half: Half, *, block_name: str
 ) -> Moments:
@@ -138,7 +105,9 @@ def input_moments(
     Source: OD-LLM step 1; the shifted inputs of its progressive alignment.
     """
     hidden, device = streams.dense[0].shape[-1], streams.dense[0].device
-    sums = {name: _Sum(hidden, None, device) for name in ("dense", "shifted")} | {"cross": _Sum(hidden, hidden, device)}
+    sums = {name: MomentSum(hidden, None, device) for name in ("dense", "shifted")} | {
+        "cross": MomentSum(hidden, hidden, device)
+    }
     tokens = 0
     for number, inputs in enumerate(streams.inputs):
         x = normalized(dense_block, half, streams.dense[number])[inputs.keep]  # [tokens, n]
@@ -166,7 +135,7 @@ def output_moments(
     block_name: str,
     dense: bool,
     residual: bool,
-    root: Whitening | None = None,
+    root: OutputRoot | None = None,
 ) -> Moments:
     """Return the moments of a half's last projection, and move the dense stream behind the half on the way.
 
@@ -186,9 +155,9 @@ def output_moments(
     projection = half.writes.projections[0]
     linear: Any = dense_block.get_submodule(projection)
     (rows, columns), device = linear.weight.shape, streams.dense[0].device
-    sums = {"shifted": _Sum(columns, None, device), "output_cross": _Sum(rows, columns, device)}
+    sums = {"shifted": MomentSum(columns, None, device), "output_cross": MomentSum(rows, columns, device)}
     if dense:
-        sums["dense"] = _Sum(columns, None, device)
+        sums["dense"] = MomentSum(columns, None, device)
     tokens, energy = 0, 0.0
     for number, inputs in enumerate(streams.inputs):
         before = streams.dense[number]
@@ -228,7 +197,7 @@ def output_moments(
     )
 
 
-def _sum_over_processes(sums: dict[str, _Sum], tokens: int, energy: float = 0.0) -> tuple[int, float]:
+def _sum_over_processes(sums: dict[str, MomentSum], tokens: int, energy: float = 0.0) -> tuple[int, float]:
     """Add up what all processes have counted; return tokens and energy of all."""
     for part in sums.values():
         sum_over_processes(part.total)
@@ -237,7 +206,7 @@ def _sum_over_processes(sums: dict[str, _Sum], tokens: int, energy: float = 0.0)
     return int(scalars[0]), float(scalars[1])
 
 
-def _finite(sums: dict[str, _Sum], energy: float = 0.0) -> bool:
+def _finite(sums: dict[str, MomentSum], energy: float = 0.0) -> bool:
     """Whether everything so far was: what is not shows in a sum of squares."""
     squares = [part.total.diagonal() for part in sums.values() if part.symmetric]
     return math.isfinite(energy) and all(bool(torch.isfinite(values).all()) for values in squares)

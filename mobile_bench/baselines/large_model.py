@@ -40,21 +40,23 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch
 app = typer.Typer(help="Build a large random recommender and measure its export.", add_completion=False)
 
 
-def large_shape(hidden: int, layers: int, heads: int, intermediate: int, words: int) -> Shape:
+def large_shape(
+    hidden: int, layers: int, heads: int, kv_heads: int, intermediate: int, words: int, history: int = 20
+) -> Shape:
     """Return a model's shape with the catalogue and prompt of the smaller benchmark."""
     return Shape(
         name=f"llama-{hidden}x{layers}",
         hidden=hidden,
         layers=layers,
         heads=heads,
-        kv_heads=heads,
+        kv_heads=kv_heads,
         intermediate=intermediate,
         words=words,
         weight_std=0.02,
         code_sizes=(256, 256, 256, 256),
         items=2000,
         prefix=16,
-        history=20,
+        history=history,
         long_history=92,
         suffix=5,
         num_beams=20,
@@ -211,15 +213,18 @@ def build(
     hidden: int = 4096,
     layers: int = 32,
     heads: int = 32,
+    kv_heads: Annotated[int | None, typer.Option(help="As many as heads if not given.")] = None,
     intermediate: int = 11008,
     words: int = 32000,
     keep_ratio: float = 0.5,
     dtype: Annotated[str, typer.Option(help=f"One of {', '.join(DTYPES)}.")] = "bfloat16",
+    users: Annotated[int, typer.Option(help="Of the dataset.")] = 16,
+    history: Annotated[int, typer.Option(help="Items of every user, but for the last.")] = 20,
 ) -> None:
     """Write a random model, factored unless the keep ratio is 1, and a dataset."""
-    shape = large_shape(hidden, layers, heads, intermediate, words)
+    shape = large_shape(hidden, layers, heads, kv_heads or heads, intermediate, words, history)
     write_large_model(shape, keep_ratio, out / "model", dtype=DTYPES[dtype])
-    save_dataset(make_dataset(shape, 16), out / "dataset")
+    save_dataset(make_dataset(shape, users), out / "dataset")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

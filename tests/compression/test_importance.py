@@ -7,7 +7,7 @@ from compression.allocation import RankPlan
 from compression.calibration import CalibrationBatch
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError, ConfigError
-from compression.importance import output_importance
+from compression.importance import SHRINKAGE, Importance, output_importance
 from compression.lowrank import projection_names
 from compression.pipeline import compress, dense_shapes
 
@@ -61,6 +61,36 @@ def test_it_repeats_with_its_seed_and_is_drawn_by_it(llama, batches):
     for name, matrix in first.matrices.items():
         assert torch.equal(matrix, again.matrices[name])
         assert not torch.equal(matrix, other.matrices[name])
+
+
+def test_the_parts_of_a_batch_count_as_the_batch_does(make_llama, make_batches, monkeypatch):
+    batches = make_batches(lengths=(12, 9, 12, 5))
+    llama, found = make_llama(), {}
+    # The likeliest instead of a draw: parts draw in another order.
+    monkeypatch.setattr(torch, "multinomial", lambda p, n, generator: p.argmax(dim=1, keepdim=True))
+    for positions in (1, 24, 10**6):
+        monkeypatch.setattr("compression.importance.POSITIONS_AT_ONCE", positions)
+        found[positions] = output_importance(llama, batches, CANDIDATES, allowed)
+    for part in (found[1], found[24]):
+        assert part.tokens == found[10**6].tokens
+        for name, matrix in found[10**6].matrices.items():
+            torch.testing.assert_close(part.matrices[name], matrix, rtol=1e-4, atol=1e-6 * float(matrix.trace()))
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_the_root_of_a_stack_is_that_of_its_projections_apart(dead):
+    names = [f"model.layers.0.mlp.{name}_proj" for name in ("gate", "up")]
+    rows = torch.randn(40, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    gate, up = (part.mT @ part / 40 for part in (rows[:, :5], rows[:, 5:]))
+    if dead:
+        gate.zero_()
+        up.zero_()
+    root = Importance(dict(zip(names, (gate, up), strict=True)), 40).root("model.layers.0.mlp.gate_proj+up_proj")
+    whole = root.weigh(torch.eye(12, dtype=torch.float64))  # R
+    mean = float(gate.trace() + up.trace()) / 12
+    expected = torch.block_diag(gate, up) + (SHRINKAGE * mean if mean else 1.0) * torch.eye(12)
+    torch.testing.assert_close(whole @ whole.mT, expected)
+    torch.testing.assert_close(root.unweigh(root.weigh(rows)), rows)
 
 
 @pytest.mark.parametrize("name", ["model.layers.0.mlp.down_proj", "model.layers.1.self_attn.q_proj"])

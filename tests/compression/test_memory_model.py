@@ -84,7 +84,7 @@ def test_time_is_said_in_words(flops, words):
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("hidden", "intermediate", "layers", "words"), [(512, 1408, 24, 4000), (1024, 2816, 1, 30000)])
 def test_the_estimate_is_within_a_quarter_of_what_a_fresh_process_takes(tmp_path, hidden, intermediate, layers, words):
-    shape = large_shape(hidden, layers, hidden // 64, intermediate, words)
+    shape = large_shape(hidden, layers, hidden // 64, hidden // 64, intermediate, words)
     write_large_model(shape, 1.0, tmp_path / "model", dtype=torch.float32)
     command = [sys.executable, "-m", "mobile_bench.baselines.large_compression", str(tmp_path / "model")]
     options = ["--out", str(tmp_path / "out"), "--sequences", "16", "--tokens", "96", "--batch", "8"]

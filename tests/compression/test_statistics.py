@@ -7,7 +7,8 @@ import torch
 from compression.blocks import HALVES, embed
 from compression.calibration import CalibrationBatch
 from compression.errors import CalibrationError
-from compression.statistics import _COLUMNS, ROWS_AT_ONCE, Streams, _Sum, input_moments, output_moments
+from compression.moment_sum import ROWS_AT_ONCE
+from compression.statistics import Streams, input_moments, output_moments
 
 ATTENTION, MLP = HALVES
 KINDS = ["attention_input", "attention_output", "mlp_input", "mlp_output"]
@@ -138,18 +139,6 @@ def test_the_shifted_block_may_be_another_one(llama, batches):
         other.input_layernorm.weight.mul_(2)
     moments = collect(llama, streams_of(llama, batches), "attention_input", shifted_block=other)
     torch.testing.assert_close(moments.shifted, 4 * moments.dense, rtol=1e-5, atol=1e-8)
-
-
-@pytest.mark.parametrize("columns", [1, _COLUMNS - 1, _COLUMNS, 2 * _COLUMNS + 3])
-def test_a_symmetric_sum_is_whole_whatever_its_size(columns):
-    rows = torch.randn(3, 7, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    total = _Sum(columns, None, rows.device)
-    for part in rows:
-        total.add(part)
-    flat = rows.flatten(0, 1)
-    mean = total.mean(21)
-    torch.testing.assert_close(mean, flat.mT @ flat / 21, rtol=1e-12, atol=1e-12)
-    assert torch.equal(mean, mean.mT)
 
 
 def test_batches_of_more_tokens_than_are_converted_at_once_count_whole(llama):

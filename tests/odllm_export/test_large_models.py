@@ -104,7 +104,7 @@ def test_golden_lists_that_nobody_can_compute_are_refused(make_model_folder, mak
 @pytest.mark.parametrize("precision", ["fp32", "int8-dynamic", "int4-block32"])
 def test_an_export_never_holds_the_model(tmp_path, precision):
     """650 million parameters: 2.4 GiB in float32, of which less than half may be in memory, libraries included."""
-    shape = large_shape(hidden=2048, layers=24, heads=16, intermediate=5504, words=8000)
+    shape = large_shape(hidden=2048, layers=24, heads=16, kv_heads=16, intermediate=5504, words=8000)
     write_large_model(shape, 0.5, tmp_path / "model", dtype=torch.bfloat16)
     save_dataset(make_dataset(shape, 4), tmp_path / "dataset")
     options = ("--precision", precision, "--golden", "1", "--scoring", "vocab")
