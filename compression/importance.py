@@ -31,7 +31,7 @@ chosen where none may."""
 SHRINKAGE = 1e-2
 """Added to G's diagonal relative to its mean: gradients of a few thousand tokens call no output useless."""
 
-POSITIONS_AT_ONCE = 2048
+POSITIONS_AT_ONCE = 1024
 """Tokens, padding included, that gradients are taken of at once: what a backward pass keeps grows with them."""
 
 
@@ -118,9 +118,7 @@ def output_importance(
                 surprise = _surprise(model, part.to(device), ids, allowed(part).to(device), generator)
                 if surprise is not None:
                     keep = part.attention_mask.bool().to(device)
-                    gradients = torch.autograd.grad(surprise, [outputs[name] for name in names])
-                    for name, gradient in zip(names, gradients, strict=True):
-                        sums[name].add(gradient[keep])  # float32: next to the shrinkage its rounding is nothing
+                    _add_gradients(sums, surprise, outputs, keep)
                     tokens += int(keep.sum())
             progress(number, len(batches), "gradients")
     if not tokens:
@@ -130,6 +128,15 @@ def output_importance(
         if not bool(torch.isfinite(matrix).all()):
             raise CalibrationError(f"NaN or infinite gradients at {name}. Check the weights, or compute in float32.")
     return Importance(matrices, tokens)
+
+
+def _add_gradients(
+    sums: dict[str, MomentSum], surprise: torch.Tensor, outputs: dict[str, torch.Tensor], keep: torch.Tensor
+) -> None:
+    """Add what a surprise says of every output, and let the outputs go: the next pass shall not lie beside them."""
+    wanted = [outputs.pop(name) for name in sums]
+    for part, gradient in zip(sums.values(), torch.autograd.grad(surprise, wanted), strict=True):
+        part.add(gradient[keep])  # float32: next to the shrinkage its rounding is nothing
 
 
 @contextmanager
