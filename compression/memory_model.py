@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
 from compression.allocation import Shape
-from compression.checkpoint import SHARD_BYTES
+from compression.checkpoint import SHARD_BYTES, empty_model
 from compression.config import CompressionConfig
 from compression.importance import POSITIONS_AT_ONCE
 from compression.lowrank import GROUPS, PROJECTIONS, ProjectionGroup
 from compression.moment_sum import ROWS_AT_ONCE
+from compression.pipeline import dense_shapes
+from compression.tensor_files import weight_files
 
 _RUNTIME_BYTES = 440 << 20
 """Python with torch and transformers (368 MiB after the imports on Linux x86-64), their lazy parts and work space."""
@@ -70,6 +73,7 @@ def estimate_memory(
     positions: int,
     batch_positions: int,
     weight_bytes: int = 4,
+    stored_bytes: float = 4,
     resident_bytes: int = 0,
     embedding: Shape = (0, 0),
 ) -> MemoryEstimate:
@@ -81,6 +85,7 @@ def estimate_memory(
         positions: of all calibration batches, padding included.
         batch_positions: of the largest batch, padding included.
         weight_bytes: of one weight as it is computed with.
+        stored_bytes: of one weight as it is stored.
         resident_bytes: weights held through the whole run: none where blocks are streamed from disk, else the model.
         embedding: (vocabulary, hidden), where blocks are streamed.
     """
@@ -101,9 +106,38 @@ def estimate_memory(
         activations=2 * weight_bytes * positions * hidden,
         statistics=statistics,
         temporaries=temporaries,
-        writing=0 if resident_bytes else _COPIES * min(SHARD_BYTES, weight_bytes * _after(shapes, config, embedding)),
+        writing=0
+        if resident_bytes
+        else _COPIES * min(SHARD_BYTES, int(stored_bytes * _after(shapes, config, embedding))),
         importance=_DOUBLE * sum(rows * rows for rows, _ in shapes.values()) if config.weigh_outputs else 0,
         gradients=_gradients(shapes, min(batch_positions, POSITIONS_AT_ONCE), embedding) if config.weigh_outputs else 0,
+    )
+
+
+def checkpoint_memory(
+    folder: Path, config: CompressionConfig, *, positions: int, batch_positions: int
+) -> MemoryEstimate:
+    """Return what a compression of a model on disk needs at its peak; no weight is looked at.
+
+    Args:
+        folder: of the dense model.
+        config: as `estimate_memory` takes it, like the others.
+        positions: of all calibration batches.
+        batch_positions: of the largest batch.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+        UnsupportedModelError: the model is not of the LLaMA family.
+    """
+    model = empty_model(folder)
+    stored = sum(file.stat().st_size for file in weight_files(folder))
+    return estimate_memory(
+        dense_shapes(model),
+        config,
+        positions=positions,
+        batch_positions=batch_positions,
+        stored_bytes=stored / sum(parameter.numel() for parameter in model.parameters()),
+        embedding=tuple(model.model.embed_tokens.weight.shape),
     )
 
 

@@ -13,12 +13,11 @@ import psutil
 import torch
 
 from compression.calibration import CalibrationBatch
-from compression.checkpoint import empty_model, load_model
+from compression.checkpoint import load_model
 from compression.config import CompressionConfig
 from compression.errors import ConfigError
 from compression.importance import Allowed, Importance, output_importance
-from compression.memory_model import MemoryEstimate, estimate_memory
-from compression.pipeline import dense_shapes
+from compression.memory_model import MemoryEstimate, checkpoint_memory
 from lcrec.calibration import Calibration, CalibrationRequest, choose_calibration
 from lcrec.catalog import Catalog
 from lcrec.dataset import Dataset, load_dataset
@@ -72,14 +71,8 @@ class Calibrated:
 
     def memory(self, config: CompressionConfig) -> MemoryEstimate:
         """Return what a compression will need; no weight is looked at."""
-        model, positions = empty_model(self.model_folder), [batch.input_ids.numel() for batch in self.batches]
-        return estimate_memory(
-            dense_shapes(model),
-            config,
-            positions=sum(positions),
-            batch_positions=max(positions),
-            embedding=tuple(model.model.embed_tokens.weight.shape),
-        )
+        positions = [batch.input_ids.numel() for batch in self.batches]
+        return checkpoint_memory(self.model_folder, config, positions=sum(positions), batch_positions=max(positions))
 
     def check_memory(self, config: CompressionConfig) -> None:
         """Check that the model's gradients fit into the memory that is free.

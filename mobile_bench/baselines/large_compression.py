@@ -57,22 +57,18 @@ def measure_compression(
     from compression.calibration import CalibrationBatch
     from compression.checkpoint import empty_model
     from compression.config import preset as named_preset
-    from compression.memory_model import estimate_memory
-    from compression.pipeline import dense_shapes
+    from compression.memory_model import checkpoint_memory
     from compression.streaming import compress_checkpoint
     from odllm_artifact import partial_folder, write_folder
 
     torch.set_num_threads(threads)
     runtime = _peak_bytes()
     config = named_preset(preset, keep_ratio=keep_ratio)
-    empty = empty_model(model)
-    shapes, embedding = dense_shapes(empty), tuple(empty.model.embed_tokens.weight.shape)
+    vocabulary = empty_model(model).config.vocab_size
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(1, embedding[0], (sequences, tokens), generator=generator)
+    ids = torch.randint(1, vocabulary, (sequences, tokens), generator=generator)
     batches = [CalibrationBatch(part, torch.ones_like(part)) for part in ids.split(batch)]
-    estimate = estimate_memory(
-        shapes, config, positions=ids.numel(), batch_positions=batch * tokens, embedding=embedding
-    )
+    estimate = checkpoint_memory(model, config, positions=ids.numel(), batch_positions=batch * tokens)
     started, cpu = time.perf_counter(), time.process_time()
     with write_folder(out, overwrite=True) as folder:
         report = compress_checkpoint(

@@ -82,10 +82,19 @@ def test_time_is_said_in_words(flops, words):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("hidden", "intermediate", "layers", "words"), [(512, 1408, 24, 4000), (1024, 2816, 1, 30000)])
-def test_the_estimate_is_within_a_quarter_of_what_a_fresh_process_takes(tmp_path, hidden, intermediate, layers, words):
+@pytest.mark.parametrize(
+    ("hidden", "intermediate", "layers", "words", "dtype"),
+    [
+        (512, 1408, 24, 4000, torch.float32),
+        (1024, 2816, 1, 30000, torch.float32),
+        (512, 1408, 24, 40000, torch.bfloat16),
+    ],
+)
+def test_the_estimate_is_within_a_quarter_of_what_a_fresh_process_takes(
+    tmp_path, hidden, intermediate, layers, words, dtype
+):
     shape = large_shape(hidden, layers, hidden // 64, hidden // 64, intermediate, words)
-    write_large_model(shape, 1.0, tmp_path / "model", dtype=torch.float32)
+    write_large_model(shape, 1.0, tmp_path / "model", dtype=dtype)
     command = [sys.executable, "-m", "mobile_bench.baselines.large_compression", str(tmp_path / "model")]
     options = ["--out", str(tmp_path / "out"), "--sequences", "16", "--tokens", "96", "--batch", "8"]
     root = str(Path(__file__).parents[2])
@@ -98,6 +107,6 @@ def test_the_estimate_is_within_a_quarter_of_what_a_fresh_process_takes(tmp_path
     )
     found = json.loads(done.stdout)
     assert 0.75 < found["peak_bytes"] / found["estimated_bytes"] < 1.25
-    if layers > 20:  # and the whole model was never there
+    if layers > 20 and dtype == torch.float32:  # and the whole model was never there
         held = found["peak_bytes"] - found["runtime_bytes"]
         assert held < sum(path.stat().st_size for path in (tmp_path / "model").glob("*.safetensors"))
