@@ -109,8 +109,7 @@ def output_importance(
     names, device = projection_names(model), model.lm_head.weight.device
     ids = torch.as_tensor(list(candidates), device=device)
     generator = torch.Generator().manual_seed(seed)
-    rows = {name: model.get_submodule(name).out_features for name in names}
-    sums = {name: MomentSum(count, None, device) for name, count in rows.items()}
+    sums = {name: MomentSum(model.get_submodule(name).out_features, None, device) for name in names}
     tokens = 0
     with _outputs(model, names) as outputs:
         for number, batch in enumerate(batches, start=1):
@@ -136,7 +135,7 @@ def _add_gradients(
     """Add what a surprise says of every output, and let the outputs go: the next pass shall not lie beside them."""
     wanted = [outputs.pop(name) for name in sums]
     for part, gradient in zip(sums.values(), torch.autograd.grad(surprise, wanted), strict=True):
-        part.add(gradient[keep])  # float32: next to the shrinkage its rounding is nothing
+        part.add(gradient[keep].float())  # next to the shrinkage the rounding of their products is nothing
 
 
 @contextmanager
