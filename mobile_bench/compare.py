@@ -9,14 +9,17 @@ import msgspec
 import numpy as np
 
 from mobile_bench.errors import ComparisonError
-from mobile_bench.record import LATENCY_KINDS, Record, Timing
+from mobile_bench.record import Record, Timing
 from mobile_bench.statistics import median_interval
 
 Clock = Literal["wall", "cpu"]
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One cell in a table. Times are `None` for kinds of device whose latency means nothing."""
+    """One cell in a table. Times are `None` for kinds of device whose latency means nothing.
+
+    Attributes as in the record; `overlap` is the share of the golden items that came back.
+    """
 
     label: str
     keep_ratio: float
@@ -28,6 +31,9 @@ class Row(msgspec.Struct, frozen=True):
     load_warm_ms: float | None
     peak_memory_bytes: int
     anonymous_peak_bytes: int | None
+    nodes_placed: dict[str, int]
+    products_placed: dict[str, int]
+    overlap: float | None
     valid: bool
     reasons: list[str]
 
@@ -70,9 +76,7 @@ def paired_ratio(one: Record, other: Record, clock: Clock = "wall") -> PairedRat
             f"{one.label} and {other.label} were measured in different runs; "
             "name both in one `odllm bench` to compare them side by side"
         )
-    if one.device.device_kind not in LATENCY_KINDS:
-        raise ComparisonError(f"latency on a device of kind {one.device.device_kind!r} says nothing about speed")
-    ratios = round_ratios(one.time_to_top_k, other.time_to_top_k, clock)
+    ratios = round_ratios(one.timing, other.timing, clock)
     low, high = median_interval(ratios)
     return PairedRatio(one.label, other.label, clock, float(np.median(ratios)), low, high, len(ratios))
 
@@ -96,18 +100,21 @@ def _round_medians(timing: Timing, clock: Clock) -> list[float]:
 
 
 def _row(record: Record) -> Row:
-    timing, timed = record.time_to_top_k, record.device.device_kind in LATENCY_KINDS
+    timing, placement, agreement = record.time_to_top_k, record.execution.placement, record.agreement
     return Row(
         label=record.label,
         keep_ratio=record.bundle.keep_ratio,
         bundle_bytes=record.bundle.bundle_bytes,
-        wall_ms_p50=timing.wall.p50 if timed else None,
-        wall_ms_p90=timing.wall.p90 if timed else None,
-        cpu_ms_p50=timing.cpu.p50 if timed else None,
-        load_cold_ms=record.load.cold_ms if timed else None,
-        load_warm_ms=float(np.median(record.load.warm_ms)) if timed else None,
+        wall_ms_p50=None if timing is None else timing.wall.p50,
+        wall_ms_p90=None if timing is None else timing.wall.p90,
+        cpu_ms_p50=None if timing is None else timing.cpu.p50,
+        load_cold_ms=None if timing is None else record.load.cold_ms,
+        load_warm_ms=None if timing is None else float(np.median(record.load.warm_ms)),
         peak_memory_bytes=record.memory.peak_memory_bytes,
         anonymous_peak_bytes=record.memory.anonymous_peak_bytes,
+        nodes_placed=placement.nodes,
+        products_placed=placement.products,
+        overlap=None if agreement is None else agreement.overlap,
         valid=record.validity.valid,
         reasons=record.validity.reasons,
     )

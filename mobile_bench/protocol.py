@@ -1,8 +1,8 @@
 """How a cell is measured: the settings, and the words that the host and its worker processes exchange.
 
 A worker reads one JSON request a line on standard input and answers each with one JSON line. It opens at most
-one bundle and stays alive, so that the rounds of several cells can alternate. The passes never mix: load and
-placement in one fresh process, memory in another, timing in a third.
+one bundle and stays alive, so that the rounds of several cells can alternate. The passes never mix: load, placement
+with lists, memory and timing have a fresh process each. QNN for one takes no node of a bundle that is opened again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from __future__ import annotations
 import msgspec
 
 from mobile_bench.errors import BenchError
+from mobile_bench.placement import Placement
 from mobile_bench.record import PageCache
+from odllm_export.golden_check import Agreement
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,9 +73,13 @@ class CellRequest(msgspec.Struct, frozen=True, tag_field="do"):
 
 
 class MeasureLoad(CellRequest, frozen=True, tag="load"):
-    """Open cold, open warm, then run once under the profiler."""
+    """Open cold, then warm."""
 
     warm_loads: int = 3
+
+
+class Inspect(CellRequest, frozen=True, tag="inspect"):
+    """Run once under the profiler, and ask the golden cases."""
 
 
 class MeasureMemory(CellRequest, frozen=True, tag="memory"):
@@ -102,17 +108,33 @@ class Soak(msgspec.Struct, frozen=True, tag_field="do", tag="soak"):
     every: int
 
 
-Request = MeasureLoad | MeasureMemory | Open | Round | Soak
+Request = MeasureLoad | Inspect | MeasureMemory | Open | Round | Soak
 
 
 class LoadReply(msgspec.Struct, frozen=True):
-    """Answer to `MeasureLoad`; fields as in `record.Load` and `record.Execution`."""
+    """Answer to `MeasureLoad`; fields as in `record.Load`."""
 
     cold_ms: float
     page_cache: PageCache
     warm_ms: list[float]
-    nodes_placed: dict[str, int]
+
+
+class InspectReply(msgspec.Struct, frozen=True):
+    """Answer to `Inspect`.
+
+    Attributes:
+        placement: of the graph's nodes, as the profile of one call shows it.
+        session_options: as the session reports them.
+        agreement: with the golden lists, if the bundle has them.
+        onnxruntime: version of the worker's.
+        runtime_build: what it says about its build.
+    """
+
+    placement: Placement
     session_options: dict[str, str]
+    agreement: Agreement | None
+    onnxruntime: str
+    runtime_build: str
 
 
 class MemoryReply(msgspec.Struct, frozen=True):

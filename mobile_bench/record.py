@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from mobile_bench.errors import RecordError
+from mobile_bench.errors import ComparisonError, RecordError
+from mobile_bench.placement import Placement
+from odllm_export.golden_check import Agreement
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 DeviceKind = Literal["phone", "host", "browser", "emulated-arm64", "emulated-htp", "software-gpu"]
 LATENCY_KINDS: frozenset[str] = frozenset({"phone", "host", "browser"})
@@ -66,24 +68,30 @@ class Device(_Fact, frozen=True):
 
     Attributes:
         device_kind: what sort of device; latency means something on `phone`, `host` and `browser` only.
+        model: of a phone, as its maker names it.
+        soc: system on a chip, as the system names it.
         cpu_model: as the system names it.
         cores: logical processors that the process may use.
-        max_clock_mhz: highest clock of the fastest core.
+        max_clocks_mhz: highest clock of every core.
         memory_bytes: physical memory, or the container's limit where that is smaller.
         os: name and release.
         architecture: such as `x86_64` or `arm64-v8a`.
-        onnxruntime: version.
+        onnxruntime: version of the measuring process's, which depends on the provider.
+        runtime_build: what it says about its build.
         python: version; `None` where no Python is involved.
     """
 
     device_kind: DeviceKind
+    model: str | None
+    soc: str | None
     cpu_model: str
     cores: int
-    max_clock_mhz: float | None
+    max_clocks_mhz: list[float] | None
     memory_bytes: int
     os: str
     architecture: str
     onnxruntime: str
+    runtime_build: str | None
     python: str | None
 
 
@@ -92,13 +100,13 @@ class Execution(_Fact, frozen=True):
 
     Attributes:
         provider: asked for, by the command line's name (`cpu`).
-        nodes_placed: distinct graph nodes that ran on each execution provider, from the runtime's profile.
+        placement: where the graph's nodes really ran, from the runtime's profile.
         threads: of the intra-op pool.
         session_options: as the session reports them.
     """
 
     provider: str
-    nodes_placed: dict[str, int]
+    placement: Placement
     threads: int
     session_options: dict[str, str]
 
@@ -196,6 +204,22 @@ class Memory(_Fact, frozen=True):
     calls: int
 
 
+class Conditions(_Fact, frozen=True):
+    """How the device was at one moment. `None`: this device does not tell.
+
+    Attributes:
+        temperature_c: of the hottest sensor of processor or battery.
+        thermal_status: a phone's, from `none` to `shutdown`.
+        battery_percent: charge.
+        charging: whether it hung on a charger.
+    """
+
+    temperature_c: float | None
+    thermal_status: str | None
+    battery_percent: float | None
+    charging: bool | None
+
+
 class Validity(_Fact, frozen=True):
     """Whether the timing may be quoted, and if not, why."""
 
@@ -204,89 +228,144 @@ class Validity(_Fact, frozen=True):
 
 
 class Record(_Fact, frozen=True):
-    """One measured cell."""
+    """One measured cell.
+
+    Attributes:
+        bundle: which.
+        device: where.
+        execution: how.
+        workload: what was asked.
+        time_to_top_k: None on kinds of device whose latency means nothing.
+        load: opening it.
+        memory: what it took.
+        agreement: of this very run's answers with the bundle's golden lists; None if it has none.
+        conditions: of the device, before and after the timing.
+        validity: whether the figures may be quoted.
+        run: cells of one run were measured side by side; ratios exist between records of one run only.
+        measured_at: UTC, ISO 8601.
+        schema_version: of this form.
+    """
 
     bundle: BundleIdentity
     device: Device
     execution: Execution
     workload: Workload
-    time_to_top_k: Timing
+    time_to_top_k: Timing | None
     load: Load
     memory: Memory
+    agreement: Agreement | None
+    conditions: tuple[Conditions, Conditions]
     validity: Validity
     run: str
-    """Cells of one run were measured side by side; ratios exist between records of one run only."""
     measured_at: str
-    """UTC, ISO 8601."""
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        """Check that nothing is timed where that means nothing.
+
+        Raises:
+            ValueError: a time on such a device.
+        """
+        kind = self.device.device_kind
+        if self.time_to_top_k is not None and kind not in LATENCY_KINDS:
+            raise ValueError(
+                f"a time was recorded on a device of kind {kind!r}, whose latency says nothing about speed"
+            )
+
+    @property
+    def timing(self) -> Timing:
+        """The time to top-k of a cell that was timed.
+
+        Raises:
+            ComparisonError: it was not: its device's latency means nothing.
+        """
+        if self.time_to_top_k is None:
+            raise ComparisonError(f"{self.label} ran on {self.device.device_kind}: its latency says nothing")
+        return self.time_to_top_k
 
     @property
     def label(self) -> str:
         """Name of the cell for tables: the bundle, its provider and its threads."""
-        threads = self.execution.threads
-        return f"{self.bundle.name} · {self.execution.provider} · {threads} thread{'s' * (threads > 1)}"
+        return cell_label(self.bundle.name, self.execution.provider, self.execution.threads)
 
 
-def to_json(record: Record) -> str:
-    """Return a record as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=2).decode()
+class Failure(_Fact, frozen=True):
+    """A cell that could not be measured: nothing of it is recorded but why.
 
-
-def to_builtins(record: Record) -> dict[str, Any]:
-    """Return a record as plain dicts and lists."""
-    return dict(msgspec.to_builtins(record))
-
-
-def from_json(text: str | bytes, *, source: str = "the record") -> Record:
-    """Read one record.
-
-    Args:
-        text: JSON.
-        source: what the message calls it, such as the file's path.
-
-    Raises:
-        RecordError: not JSON, of a newer schema, or not a record.
+    Attributes:
+        bundle: name of its folder.
+        provider: by the command line's name.
+        threads: of the intra-op pool.
+        reason: in words.
     """
-    try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise RecordError(f"{source} is not valid JSON ({error}); it may be cut short. Measure again.") from error
-    return _convert(value, source)
+
+    bundle: str
+    provider: str
+    threads: int
+    reason: str
+
+    @property
+    def label(self) -> str:
+        """Name of the cell for tables, as a record's."""
+        return cell_label(self.bundle, self.provider, self.threads)
 
 
-def read_records(path: Path) -> list[Record]:
+class Results(_Fact, frozen=True):
+    """What came of a run: the content of a file of records.
+
+    Attributes:
+        records: of the cells that were measured.
+        failures: of the others.
+        schema_version: of the file and of every record in it.
+    """
+
+    records: list[Record]
+    failures: list[Failure]
+    schema_version: int = SCHEMA_VERSION
+
+
+def cell_label(bundle: str, provider: str, threads: int) -> str:
+    """Return what tables call a cell."""
+    return f"{bundle} · {provider} · {threads} thread{'s' * (threads > 1)}"
+
+
+def to_builtins(results: Results) -> dict[str, Any]:
+    """Return results as plain dicts and lists."""
+    return dict(msgspec.to_builtins(results))
+
+
+def read_results(path: Path) -> Results:
     """Read a file of records, as `odllm bench --out` writes it.
 
     Raises:
-        RecordError: missing, cut short, of a newer schema, or not a list of records.
+        RecordError: missing, cut short, of another schema, or not a file of records.
     """
     try:
-        value = msgspec.json.decode(path.read_bytes())
+        text = path.read_bytes()
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise RecordError(f"{path} is not valid JSON ({error}); it may be cut short. Measure again.") from error
-    if not isinstance(value, list):
-        raise RecordError(f"{path} holds no list of records; `odllm bench --out FILE` writes such files.")
-    return [_convert(entry, f"{path}, record {number}") for number, entry in enumerate(value, start=1)]
+    if not isinstance(value, dict):
+        raise RecordError(f"{path} is no file of records; `odllm bench --out FILE` writes such files. Measure again.")
+    version = value.get("schema_version")
+    if version != SCHEMA_VERSION:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        raise RecordError(
+            f"{path} has schema version {version}; this version of odllm reads {SCHEMA_VERSION}. "
+            f"{'Update odllm, or measure' if newer else 'Measure'} again."
+        )
+    try:
+        return msgspec.convert(value, Results)
+    except msgspec.ValidationError as error:
+        raise RecordError(f"{path} is damaged: {error}. Measure again.") from error
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a record."""
-    return msgspec.json.schema(Record)
-
-
-def _convert(value: Any, source: str) -> Record:
-    version = value.get("schema_version") if isinstance(value, dict) else None
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise RecordError(
-            f"{source} has schema version {version}; this version of odllm reads up to {SCHEMA_VERSION}. "
-            "Update odllm, or measure again."
-        )
-    try:
-        return msgspec.convert(value, Record)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{source} is damaged: {error}. Measure again.") from error
+    """Return the JSON Schema of a file of records."""
+    return msgspec.json.schema(Results)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mobile_bench.errors import BenchError
 from mobile_bench.protocol import RoundReply, Settings
 from mobile_bench.record import Timing
 from mobile_bench.statistics import distribution
@@ -67,22 +68,41 @@ def calls_per_round(warm_call_ms: Sequence[float], histories: int, settings: Set
     return max(1, min(wanted, histories, settings.min_calls))
 
 
-def run_rounds(cells: Sequence[TimedCell], calls: int, settings: Settings, progress: Progress) -> list[Timing]:
+def run_rounds(
+    cells: Sequence[TimedCell], calls: int, settings: Settings, progress: Progress
+) -> list[Timing | BenchError]:
     """Time the cells in alternating rounds until each has met the minima, or used up its time.
 
-    The order turns round every time (A B, B A, …): a steady drift then falls on no cell more than on another.
+    The order turns round every time (A B, B A, …): a steady drift then falls on no cell more than on another. A cell
+    that fails leaves the rounds; its place in the result says why.
     """
-    samples = [Samples() for _ in cells]
+    samples, failed = [Samples() for _ in cells], dict[int, BenchError]()
     started, number = time.monotonic(), 0
-    while not all(_is_finished(one, settings) for one in samples):
-        pairs = list(zip(cells, samples, strict=True))
-        for cell, one in pairs if number % 2 == 0 else reversed(pairs):
-            one.rounds.append(cell.run_round(number * calls, calls))
+    while left := [i for i in range(len(cells)) if i not in failed]:
+        if all(_is_finished(samples[i], settings) for i in left):
+            break
+        for i in left if number % 2 == 0 else reversed(left):
+            try:
+                samples[i].rounds.append(cells[i].run_round(number * calls, calls))
+            except BenchError as error:
+                failed[i] = error
         number += 1
-        done = min(_share(one, settings) for one in samples)
+        done = min(_share(samples[i], settings) for i in left)
         elapsed = time.monotonic() - started
-        progress(elapsed, elapsed / done, f"round {number}")
-    return [one.timing() for one in samples]
+        progress(elapsed, elapsed / max(done, 1e-3), f"round {number}")
+    return [failed[i] if i in failed else samples[i].timing() for i in range(len(cells))]
+
+
+def require_timings(found: Sequence[Timing | BenchError]) -> list[Timing]:
+    """Return the timings of rounds in which no cell may fail.
+
+    Raises:
+        BenchError: one did.
+    """
+    for one in found:
+        if isinstance(one, BenchError):
+            raise one
+    return [one for one in found if isinstance(one, Timing)]
 
 
 def _is_finished(samples: Samples, settings: Settings) -> bool:

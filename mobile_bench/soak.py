@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 import numpy as np
 
 from mobile_bench import protocol
+from mobile_bench.cell import Cell
 from mobile_bench.errors import BenchError
-from mobile_bench.histories import choose_histories
-from mobile_bench.worker_process import WorkerProcess
 from odllm_artifact import Progress, silent
-from odllm_export.bundle import read_manifest
 
 LOOKS = 50
 MOST_GROWTH_BYTES = 1 << 20
@@ -25,6 +21,7 @@ class SoakReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         bundle: name of its folder.
+        provider: by the command line's name.
         threads: of the runtime's pool.
         calls: after how many calls each look was taken.
         anonymous_bytes: resident memory of the process's own at each look (without `/proc`: all of it).
@@ -34,6 +31,7 @@ class SoakReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     bundle: str
+    provider: str
     threads: int
     calls: list[int]
     anonymous_bytes: list[int]
@@ -42,45 +40,33 @@ class SoakReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flat: bool
 
 
-def soak(
-    bundle: Path,
-    calls: int = 10_000,
-    *,
-    provider: str = "cpu",
-    threads: int = 1,
-    timeout_s: float = 3600.0,
-    progress: Progress = silent,
-) -> SoakReport:
+def soak(cell: Cell, calls: int = 10_000, *, timeout_s: float = 3600.0, progress: Progress = silent) -> SoakReport:
     """Call a bundle `calls` times in one fresh process and report how its memory moved.
 
     Raises:
         BenchError: too few calls to fit a line to.
         DeviceError: the process died or ran past `timeout_s` seconds.
-        odllm_export.errors.BundleError: the bundle is damaged.
     """
     if calls < LOOKS:
         raise BenchError(f"a soak of {calls} calls was asked for; at least {LOOKS} are needed to see a slope")
-    manifest = read_manifest(bundle)
-    histories = choose_histories(bundle, manifest).rows
     every = calls // LOOKS
     seen: list[int] = []
     memory: list[int] = []
-    with WorkerProcess(f"soak of {bundle.name}") as worker:
-        opening = protocol.Open(str(bundle.absolute()), provider, threads, histories)
-        worker.ask(opening, protocol.OpenReply, timeout_s=timeout_s)
+    with cell.start_worker() as worker:
+        worker.ask(protocol.Open(*cell.opening), protocol.OpenReply, timeout_s=timeout_s)
         for look in range(LOOKS):
             reply = worker.ask(protocol.Soak(every, every), protocol.SoakReply, timeout_s=timeout_s)
             seen += [look * every + count for count in reply.calls]
             memory += reply.anonymous_bytes
             progress(look + 1, LOOKS, f"{memory[-1] / 2**20:.1f} MiB")
-    return report(bundle.name, threads, seen, memory)
+    return report(cell.folder.name, cell.provider, cell.threads, seen, memory)
 
 
-def report(bundle: str, threads: int, calls: list[int], memory: list[int]) -> SoakReport:
+def report(bundle: str, provider: str, threads: int, calls: list[int], memory: list[int]) -> SoakReport:
     """Fit a line to the looks of a soak and say whether it is flat."""
     settled = [count > _SETTLED_AFTER * calls[-1] for count in calls]
     x, y = np.asarray(calls, np.float64)[settled], np.asarray(memory, np.float64)[settled]
     slope = float(np.polyfit(x, y, 1)[0])
     growth = slope * float(x[-1] - x[0])
     flat = growth <= max(MOST_GROWTH_BYTES, MOST_GROWTH_SHARE * float(np.median(y)))
-    return SoakReport(bundle, threads, calls, memory, slope, growth, flat)
+    return SoakReport(bundle, provider, threads, calls, memory, slope, growth, flat)

@@ -1,4 +1,4 @@
-"""Whether a timing may be quoted: enough samples, little spread, a processor to itself."""
+"""Whether figures may be quoted: the right lists, enough samples, little spread, a processor to itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Timing, Validity
+from odllm_export.golden_check import Agreement
 
 MOST_SPREAD = 0.20
 """Widest middle half of the samples, each divided by the median of its history."""
@@ -13,19 +14,52 @@ MOST_SPREAD = 0.20
 MOST_WAITING = 1.15
 """Elapsed ÷ processor time of a single-threaded median: above it, the process waited for its turn."""
 
+LEAST_OVERLAP = 0.9
+"""Share of the golden items that must come back whatever a provider rounds: below it, it ran another model."""
+
 _NEGLIGIBLE_CORES = 0.1
 
 
-def judge(timing: Timing, settings: Settings, *, histories: int, threads: int, cores: int) -> Validity:
-    """Return whether a timing is valid, with a reason for each way in which it is not.
+def judge(
+    timing: Timing | None,
+    agreement: Agreement | None,
+    settings: Settings,
+    *,
+    histories: int,
+    threads: int,
+    cores: int,
+    restarts: int = 0,
+) -> Validity:
+    """Return whether a cell's figures may be quoted, with a reason for each way in which they may not.
 
     Args:
-        timing: of one cell.
+        timing: of the cell; None where latency means nothing.
+        agreement: with the golden lists; None without any.
         settings: what was asked for.
         histories: asked in turn; sample i is about history i mod `histories`.
         threads: of the cell.
         cores: of the machine.
+        restarts: how often its process died on the way.
     """
+    reasons = [] if agreement is None else _list_reasons(agreement)
+    if restarts:
+        reasons.append("the measuring process died on the way and was started again")
+    if timing is not None:
+        reasons += _timing_reasons(timing, settings, histories=histories, threads=threads, cores=cores)
+    return Validity(valid=not reasons, reasons=reasons)
+
+
+def _list_reasons(agreement: Agreement) -> list[str]:
+    least = min(agreement.min_overlap, LEAST_OVERLAP)
+    if agreement.overlap >= least:
+        return []
+    return [
+        f"other lists: {agreement.overlap:.1%} of the golden items came back, at least {least:.0%} must "
+        f"({agreement.equal_lists} of {agreement.cases} lists are equal)"
+    ]
+
+
+def _timing_reasons(timing: Timing, settings: Settings, *, histories: int, threads: int, cores: int) -> list[str]:
     wall, reasons = timing.wall, []
     if wall.count < settings.min_calls:
         reasons.append(
@@ -47,7 +81,7 @@ def judge(timing: Timing, settings: Settings, *, histories: int, threads: int, c
         )
     if threads == 1 and wall.p50 > MOST_WAITING * timing.cpu.p50:
         reasons.append(f"waited for the processor: {wall.p50:.1f} ms elapsed for {timing.cpu.p50:.1f} ms of work")
-    return Validity(valid=not reasons, reasons=reasons)
+    return reasons
 
 
 def relative_spread(samples_ms: list[float], histories: int) -> float:

@@ -17,16 +17,19 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
+import onnxruntime
 import psutil
 
 from mobile_bench import protocol
 from mobile_bench.errors import BenchError
 from mobile_bench.memory import MemorySampler, peak_resident_bytes, resident_memory
 from mobile_bench.page_cache import drop_page_cache
-from mobile_bench.placement import check_placement, nodes_per_provider
+from mobile_bench.placement import check_placement, read_placement
 from odllm_artifact import OdllmError
-from odllm_export.bundle import read_manifest
-from odllm_export.engine import PROVIDERS, Options
+from odllm_export.bundle import GOLDEN, read_manifest
+from odllm_export.engine import Options
+from odllm_export.golden_check import golden_agreement, read_golden
+from odllm_export.providers import find_provider
 from odllm_export.runtime import Recommender
 
 
@@ -51,17 +54,29 @@ class OpenedBundle:
 
 
 def measure_load(request: protocol.MeasureLoad) -> protocol.LoadReply:
-    """Open the bundle cold and warm, then prove where its nodes run."""
+    """Open the bundle cold and warm."""
     folder = Path(request.bundle)
     cache = drop_page_cache(folder / name for name in read_manifest(folder).files)
     cold_ms = _open_ms(request)
-    warm_ms = [_open_ms(request) for _ in range(request.warm_loads)]
+    return protocol.LoadReply(cold_ms, cache, [_open_ms(request) for _ in range(request.warm_loads)])
+
+
+def inspect(request: protocol.Inspect) -> protocol.InspectReply:
+    """Prove where the bundle's nodes run, and compare its answers with the golden ones."""
+    folder = Path(request.bundle)
     with tempfile.TemporaryDirectory(prefix="odllm-bench-") as scratch:
         opened = OpenedBundle(request, str(Path(scratch) / "profile"))
         opened.call(0)
-        placed = nodes_per_provider(Path(opened.recommender.inference.end_profiling()))
-    check_placement(placed, request.provider, PROVIDERS[request.provider])
-    return protocol.LoadReply(cold_ms, cache, warm_ms, placed, _session_options(opened.recommender))
+        placement = read_placement(Path(opened.recommender.inference.end_profiling()))
+    check_placement(placement, request.provider, find_provider(request.provider).runtime_name)
+    has_golden = GOLDEN in opened.recommender.manifest.files
+    return protocol.InspectReply(
+        placement=placement,
+        session_options=_session_options(opened.recommender),
+        agreement=golden_agreement(opened.recommender, read_golden(folder)) if has_golden else None,
+        onnxruntime=onnxruntime.__version__,
+        runtime_build=onnxruntime.get_build_info(),
+    )
 
 
 def measure_memory(request: protocol.MeasureMemory) -> protocol.MemoryReply:
@@ -129,6 +144,8 @@ class Session:
         match request:
             case protocol.MeasureLoad():
                 return measure_load(request)
+            case protocol.Inspect():
+                return inspect(request)
             case protocol.MeasureMemory():
                 return measure_memory(request)
             case protocol.Open():

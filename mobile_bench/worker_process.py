@@ -11,12 +11,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import IO, TypeVar, cast
 
 import msgspec
 import psutil
 
+from mobile_bench import foreign
 from mobile_bench.errors import BenchError, DeviceError, WorkerError
 from mobile_bench.protocol import Answer
 
@@ -29,20 +31,34 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 class WorkerProcess:
-    """One fresh Python process that answers requests; ended when the `with` block ends, however it ends."""
+    """One fresh Python process that answers requests; ended when the `with` block ends, however it ends.
 
-    def __init__(self, name: str, *, module: str = "mobile_bench.worker", environment: Mapping[str, str] = {}) -> None:
+    Args:
+        name: what messages call it.
+        module: that it runs.
+        python: that runs it; of another environment, it still runs our own code.
+        environment: variables beside this process's own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        module: str = "mobile_bench.worker",
+        python: Path | None = None,
+        environment: Mapping[str, str] = {},
+    ) -> None:
         self.name = name
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 — closed by `close`
         self._buffer = b""
         self._free_at_start = psutil.virtual_memory().available
         # A session of its own: Ctrl-C reaches the starter, which then ends its workers in order.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            _command(module, python),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**os.environ, **ONE_THREAD, "ORT_DISABLE_TELEMETRY": "1", **environment},
+            env={**_inherited(python), **ONE_THREAD, "ORT_DISABLE_TELEMETRY": "1", **environment},
             start_new_session=True,
         )
         self._requests = cast(IO[bytes], self._process.stdin)
@@ -126,5 +142,23 @@ class WorkerProcess:
         """Return the end of what the worker wrote to standard error."""
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _TAIL_BYTES))
-        text = self._stderr.read().decode(errors="replace").strip()
+        lines = self._stderr.read().decode(errors="replace").splitlines()
+        text = "\n".join(line for line in lines if line.strip(" ^~"))  # without a traceback's underlining
         return f" It said last:\n{text}" if text else ""
+
+
+def _is_ours(python: Path | None) -> bool:
+    return python is None or python == Path(sys.executable)
+
+
+def _command(module: str, python: Path | None) -> list[str]:
+    if _is_ours(python):
+        return [sys.executable, "-m", module]
+    return [str(python), "-P", foreign.__file__, module]
+
+
+def _inherited(python: Path | None) -> dict[str, str]:
+    """Return this process's variables, without those that would lead another environment to our packages."""
+    if _is_ours(python):
+        return dict(os.environ)
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}

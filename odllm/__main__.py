@@ -33,6 +33,7 @@ def build_app() -> typer.Typer:
         demo,
         evaluate,
         export,
+        providers,
         recommend,
         recover,
         study,
@@ -68,6 +69,7 @@ def build_app() -> typer.Typer:
     app.command("check", help="Say what phones' providers should take of a bundle, and its memory.")(check.check)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
+    app.add_typer(providers.app, name="providers", help="Execution providers: what is here, and how to get more.")
     app.add_typer(study.app, name="study", help="Studies of the compression, each a table and a plot.")
     app.command("demo", help="The whole pipeline on MovieLens, with a report.")(demo.demo)
     return app

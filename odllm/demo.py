@@ -19,7 +19,7 @@ from lcrec.importers.movielens import import_movielens
 from lcrec.item_codes import build_item_codes
 from lcrec.model import find_preset
 from lcrec.train import dataset_facts, train
-from mobile_bench.host import measure
+from mobile_bench.host import measure, require_records
 from mobile_bench.protocol import Settings
 from mobile_bench.record import to_builtins
 from mobile_bench.report.page import write_report
@@ -201,11 +201,11 @@ class Demo(DemoFolder):
         settings = Settings(min_seconds=self.settings.bench_seconds, min_calls=self.settings.bench_calls)
         bundles = [self.bundle(name) for name in VARIANTS]
         with progress_bar("measuring") as bar:
-            records = measure(bundles, settings=settings, progress=bar)
-        for record in records:
+            results = measure(bundles, settings=settings, progress=bar)
+        for record in require_records(results):
             for reason in record.validity.reasons:
                 say(f"note: {record.bundle.name}: {reason}")
-        write_json(self.out / "bench.json", [to_builtins(record) for record in records])
+        write_json(self.out / "bench.json", to_builtins(results))
 
     def _report(self) -> None:
         write_report(report_content(self, self.settings), self.report)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from mobile_bench.record import Record, read_records
+from mobile_bench.record import Record, read_results
 from odllm_artifact import read_json
 
 VARIANTS = ("dense", "training-free", "compressed")
@@ -90,4 +90,4 @@ class DemoFolder:
 
     def records(self) -> dict[str, Record]:
         """The measurements of `VARIANTS`."""
-        return dict(zip(VARIANTS, read_records(self.out / "bench.json"), strict=True))
+        return dict(zip(VARIANTS, read_results(self.out / "bench.json").records, strict=True))

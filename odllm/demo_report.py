@@ -55,7 +55,7 @@ def _key(name: str) -> str:
 
 def _bundle_summary(demo: DemoFolder, name: str, record: Record) -> dict[str, Any]:
     quality = demo.evaluation(name)
-    times = record.time_to_top_k.wall
+    times = record.timing.wall
     return {
         "parameters": record.bundle.parameters,
         "bundle_bytes": record.bundle.bundle_bytes,
@@ -146,7 +146,7 @@ def _variant(demo: DemoFolder, name: str, description: str, record: Record) -> V
         bundle_bytes=record.bundle.bundle_bytes,
         hit_rate_10=_measure(quality, "hit_rate@10"),
         ndcg_10=_measure(quality, "ndcg@10"),
-        time_to_top_k_ms=list(record.time_to_top_k.wall_ms),
+        time_to_top_k_ms=list(record.timing.wall_ms),
         peak_memory_bytes=record.memory.peak_memory_bytes,
         timing_caveats=list(record.validity.reasons),
     )

@@ -15,9 +15,7 @@ from lcrec.catalog import Catalog
 from odllm_export.bundle import FORM_FILES, ORT_GRAPH, Manifest
 from odllm_export.errors import BundleError
 from odllm_export.graph_contract import check_facts, check_inputs
-
-PROVIDERS: Mapping[str, str] = {"cpu": "CPUExecutionProvider"}
-"""Execution providers by the name that the command line uses."""
+from odllm_export.providers import open_session
 
 RUNTIME_ERRORS = (
     runtime_errors.Fail,
@@ -27,11 +25,12 @@ RUNTIME_ERRORS = (
     runtime_errors.NoSuchFile,
     runtime_errors.NotImplemented,
     runtime_errors.RuntimeException,
+    RuntimeError,
     UnicodeDecodeError,
 )
 """What the runtime raises for a graph that it cannot open or run; they have no common root but Exception.
 
-The last where its message quotes a damaged name.
+The last two where a provider fails, and where its message quotes a damaged name.
 """
 
 
@@ -54,7 +53,7 @@ class Options(msgspec.Struct, frozen=True):
     """How a bundle is opened.
 
     Attributes:
-        provider: a key of `PROVIDERS`.
+        provider: a key of `odllm_export.providers.PROVIDERS`.
         threads: of the runtime's intra-op pool; they never spin while they wait.
         prepack: repack the weights at load: calls are faster, and the weights are in memory twice while it loads and
             no longer shared with the file. None: as the manifest says. False leaves them memory-mapped.
@@ -124,11 +123,6 @@ def open_engine(folder: Path, manifest: Manifest, catalog: Catalog, how: Options
 
 
 def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntime.InferenceSession:
-    if how.provider not in PROVIDERS:
-        raise BundleError(f"provider {how.provider!r} is not one of {', '.join(PROVIDERS)}")
-    name = PROVIDERS[how.provider]
-    if name not in onnxruntime.get_available_providers():
-        raise BundleError(f"the installed onnxruntime has no {name}; it would silently run on the CPU instead")
     options = session_options(how.threads)
     options.log_severity_level = 4  # what it would say of a damaged graph is in the error that it raises
     options.enable_cpu_mem_arena = how.arena
@@ -138,7 +132,6 @@ def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntim
         options.enable_profiling = True
         options.profile_file_prefix = f"{how.profile_prefix}_{graph.stem}"
     try:
-        # Without fallback: it would print on standard output and try the same once more.
-        return onnxruntime.InferenceSession(str(graph), sess_options=options, providers=[name], enable_fallback=0)
+        return open_session(graph, options, how.provider)
     except RUNTIME_ERRORS as error:
         raise BundleError(f"onnxruntime {onnxruntime.__version__} cannot open {graph}: {error}") from error

@@ -6,6 +6,7 @@ ask: the graph, which gave the old lists, then computes the new ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from odllm_export.bundle import GOLDEN
 from odllm_export.errors import BundleError, HistoryError, VerificationError
 from odllm_export.golden import Case, golden_file
 from odllm_export.list_difference import list_difference, overlap
-from odllm_export.runtime import Recommender
+from odllm_export.runtime import Ranked, Recommender
 
 
 class GoldenCase(msgspec.Struct, frozen=True):
@@ -43,6 +44,26 @@ class Golden(msgspec.Struct, frozen=True):
     min_overlap: float
     computed_by: str
     cases: list[GoldenCase]
+
+
+class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a bundle's answers compare with its golden lists.
+
+    Attributes:
+        computed_by: whose lists those are: the `model`'s in torch, or the `graph`'s where the bundle was made.
+        min_overlap: what the bundle asks for, for its rounding; 1: equal lists.
+        cases: lists asked for.
+        equal_lists: how many of them came back, up to ties.
+        overlap: share of the golden items that came back, mean over lists.
+        score_difference: the largest between the two scores of an item that is in both lists, in nats.
+    """
+
+    computed_by: str
+    min_overlap: float
+    cases: int
+    equal_lists: int
+    overlap: float
+    score_difference: float
 
 
 def read_golden(folder: Path) -> Golden:
@@ -94,27 +115,46 @@ def golden_difference(recommender: Recommender, golden: Golden) -> str | None:
         BundleError: a golden list names an item that the bundle does not have.
     """
     shared: list[float] = []
-    for number, case in enumerate(golden.cases, start=1):
-        try:
-            history, blocked, expected = map(recommender.rows_of, (case.history, case.blocked, case.items))
-        except HistoryError as error:
-            raise BundleError(f"the golden lists do not fit their bundle: {error} Export the bundle again.") from error
-        rows, scores = recommender.recommend_rows(history, blocked)
+    for number, (answer, expected) in enumerate(_asked(recommender, golden), start=1):
         if golden.min_overlap < 1:
-            shared.append(overlap(rows, expected))
+            shared.append(overlap(answer[0], expected[0]))
             continue
-        if len(case.items) != len(case.scores):
-            raise BundleError(
-                f"golden case {number} has {len(case.items)} items and {len(case.scores)} scores. "
-                "Export the bundle again."
-            )
-        expected_scores = np.array(case.scores, dtype=np.float32)
-        what = list_difference(rows, scores, expected, expected_scores, tolerance=golden.score_tolerance)
+        what = list_difference(*answer, *expected, tolerance=golden.score_tolerance)
         if what:
             return f"case {number} of {len(golden.cases)}: {what}"
     if shared and np.mean(shared) < golden.min_overlap:
         return f"{np.mean(shared):.1%} of the items come back, at least {golden.min_overlap:.0%} must"
     return None
+
+
+def golden_agreement(recommender: Recommender, golden: Golden) -> Agreement:
+    """Return how an opened bundle's answers compare with its golden lists; however far apart, it is no error.
+
+    Raises:
+        BundleError: a golden list names an item that the bundle does not have.
+    """
+    shared, equal, apart = [], 0, [0.0]
+    for answer, expected in _asked(recommender, golden):
+        shared.append(overlap(answer[0], expected[0]))
+        equal += list_difference(*answer, *expected, tolerance=golden.score_tolerance) is None
+        ours, theirs = (dict(zip(rows.tolist(), scores.tolist(), strict=True)) for rows, scores in (answer, expected))
+        apart += [abs(ours[row] - theirs[row]) for row in ours.keys() & theirs.keys()]
+    return Agreement(golden.computed_by, golden.min_overlap, len(shared), equal, float(np.mean(shared)), max(apart))
+
+
+def _asked(recommender: Recommender, golden: Golden) -> Iterator[tuple[Ranked, Ranked]]:
+    """Yield the bundle's answer to every golden case, and the golden one."""
+    for number, case in enumerate(golden.cases, start=1):
+        try:
+            history, blocked, expected = map(recommender.rows_of, (case.history, case.blocked, case.items))
+        except HistoryError as error:
+            raise BundleError(f"the golden lists do not fit their bundle: {error} Export the bundle again.") from error
+        if len(case.items) != len(case.scores):
+            raise BundleError(
+                f"golden case {number} has {len(case.items)} items and {len(case.scores)} scores. "
+                "Export the bundle again."
+            )
+        yield recommender.recommend_rows(history, blocked), (expected, np.array(case.scores, dtype=np.float32))
 
 
 def recompute_golden(recommender: Recommender, golden: Golden) -> dict[str, Any]:

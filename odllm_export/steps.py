@@ -133,9 +133,13 @@ class StepsEngine:
         return self._prefill.get_session_options()
 
     def end_profiling(self) -> str:
-        """End both sessions' profiles and return the path of one file with the events of both."""
+        """End both sessions' profiles and return the path of one file with the events of both.
+
+        The step's nodes are named `step/…`: the graphs share names.
+        """
         prefill, step = (Path(session.end_profiling()) for session in (self._prefill, self._step))
-        prefill.write_text(json.dumps(json.loads(prefill.read_text()) + json.loads(step.read_text())))
+        steps = [event | {"name": f"step/{event['name']}"} for event in json.loads(step.read_text())]
+        prefill.write_text(json.dumps(json.loads(prefill.read_text()) + steps))
         step.unlink()
         return str(prefill)
 

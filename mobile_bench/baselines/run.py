@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
+import onnxruntime
 
 from mobile_bench import protocol
 from mobile_bench.baselines.export_job import ExportFacts
@@ -29,7 +30,7 @@ from mobile_bench.baselines.workload import Shape, Workload, long_shape
 from mobile_bench.device import host_device
 from mobile_bench.errors import WorkerError
 from mobile_bench.record import Timing
-from mobile_bench.rounds import run_rounds
+from mobile_bench.rounds import require_timings, run_rounds
 from mobile_bench.worker_process import ONE_THREAD, WorkerProcess
 from odllm_artifact import Progress, read_json, sha256_file, silent, write_json
 from odllm_export.bundle import MANIFEST
@@ -141,7 +142,7 @@ def time_rows(
             RowProcess(spec, workloads, out, stack.enter_context(WorkerProcess(spec.name, module=WORKER)))
             for spec in ROWS
         ]
-        timings = run_rounds(rows, 1, settings, progress)
+        timings = require_timings(run_rounds(rows, 1, settings, progress))
         return timings, {spec.name: row.lists() for spec, row in zip(ROWS, rows, strict=True)}
 
 
@@ -172,7 +173,7 @@ def _summary(
         shape=workload.shape,
         prompt_tokens=len(workload.prompts[0]),
         threads=1,
-        machine=host_device(),
+        machine=host_device("host", onnxruntime.__version__, onnxruntime.get_build_info()),
         versions={package: importlib.metadata.version(package) for package in packages},
     )
 

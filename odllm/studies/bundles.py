@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from mobile_bench.compare import paired_ratio
-from mobile_bench.host import measure
+from mobile_bench.host import measure, require_records
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Record, to_builtins
 from odllm.evaluation import bundle_ranker
@@ -102,14 +102,14 @@ def time_bundles(
     (first, one), (second, other) = recipes
     with exported(bench, dense, one, first) as a, exported(bench, dense, other, second) as b:
         window = read_manifest(a).prompt.max_items
-        records = {
+        found = {
             items: measure(
                 [a, b], threads=[threads], settings=settings, histories=_rows(bench, items), progress=progress
             )
             for items in (_SHORT, window)
         }
-    write_json(out / TIMES, {str(items): [to_builtins(one) for one in found] for items, found in records.items()})
-    table = _times_table(records)
+    write_json(out / TIMES, {str(items): to_builtins(results) for items, results in found.items()})
+    table = _times_table({items: require_records(results) for items, results in found.items()})
     (out / TIMES_TABLE).write_text(table, encoding="utf-8")
     return table
 
@@ -128,7 +128,7 @@ def _times_table(records: dict[int, list[Record]]) -> str:
     ratios = []
     for items, (one, other) in records.items():
         for record in (one, other):
-            times, size = record.time_to_top_k.wall, record.bundle.bundle_bytes / MIB
+            times, size = record.timing.wall, record.bundle.bundle_bytes / MIB
             note = "" if record.validity.valid else " (" + "; ".join(record.validity.reasons) + ")"
             lines.append(
                 line([record.bundle.name + note, str(items), f"{size:.2f}", f"{times.p50:.2f}", f"{times.p90:.2f}"])

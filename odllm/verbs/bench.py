@@ -12,15 +12,18 @@ from odllm.console import out, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from mobile_bench.compare import PairedRatio, Row
-    from mobile_bench.record import Record
+    from mobile_bench.record import Record, Results
     from mobile_bench.soak import SoakReport
 
 _MIB = 2**20
+_CELL_FAILED = 4
 
 
 def bench(
     bundles: Annotated[list[Path], typer.Argument(help="Bundle folders; several are measured side by side.")],
-    provider: Annotated[str, typer.Option(help="Execution provider.")] = "cpu",
+    provider: Annotated[
+        str, typer.Option(help="Execution providers, such as cpu,webgpu; `odllm providers list` has them.")
+    ] = "cpu",
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1",
     min_seconds: Annotated[float, typer.Option(help="Least time of timed calls a cell.")] = 3.0,
     min_calls: Annotated[int, typer.Option(help="Fewest timed calls a cell.")] = 50,
@@ -28,16 +31,16 @@ def bench(
     out_file: Annotated[Path | None, typer.Option("--out", help="Write the records to this file.")] = None,
     soak: Annotated[int, typer.Option(help="Instead: make this many calls and watch the memory.")] = 0,
 ) -> None:
-    """Measure time to top-k, load, memory and size of bundles on this machine.
+    """Measure time to top-k, load, memory, size and lists of bundles on this machine.
 
     Every bundle runs in fresh processes of its own, and the timed rounds of all bundles alternate. Only nodes
-    that the runtime's profile shows on a provider count as run there.
+    that the runtime's profile shows on a provider count as run there. A cell that fails does not end the others;
+    the exit code is 4 then.
     """
-    thread_counts = parse_threads(threads)
+    providers, thread_counts = _listed(provider), parse_threads(threads)
     if soak:
-        _soak(bundles, provider, thread_counts, soak, json_output)
+        _soak(bundles, providers, thread_counts, soak, json_output)
         return
-    from mobile_bench.compare import table_rows
     from mobile_bench.host import measure
     from mobile_bench.protocol import Settings
     from mobile_bench.record import to_builtins
@@ -45,15 +48,21 @@ def bench(
 
     settings = Settings(min_seconds=min_seconds, min_calls=min_calls, max_seconds=max(120.0, min_seconds))
     with progress_bar("measuring") as progress:
-        records = measure(bundles, provider=provider, threads=thread_counts, settings=settings, progress=progress)
+        results = measure(bundles, providers=providers, threads=thread_counts, settings=settings, progress=progress)
     if out_file is not None:
         out_file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(out_file, [to_builtins(record) for record in records])
+        write_json(out_file, to_builtins(results))
         say(f"records written to {out_file}")
     if json_output:
-        print_json([to_builtins(record) for record in records])
+        print_json(to_builtins(results))
     else:
-        _print_records(records, table_rows(records))
+        _print_results(results)
+    if results.failures:
+        raise typer.Exit(_CELL_FAILED)
+
+
+def _listed(text: str) -> list[str]:
+    return list(dict.fromkeys(entry.strip() for entry in text.split(",")))
 
 
 def parse_threads(text: str) -> list[int]:
@@ -68,31 +77,57 @@ def parse_threads(text: str) -> list[int]:
     return list(dict.fromkeys(int(entry) for entry in entries))
 
 
-def _print_records(records: Sequence[Record], rows: Sequence[Row]) -> None:
-    from mobile_bench.compare import paired_ratio
+def _print_results(results: Results) -> None:
+    from mobile_bench.compare import paired_ratio, table_rows
 
-    device = records[0].device
-    print_table(
-        f"Time to top-k on this {device.device_kind}: {device.cpu_model}, {device.cores} cores, "
-        f"onnxruntime {device.onnxruntime}",
-        ["bundle, threads", "p50 ms", "p90 ms", "CPU ms", "load ms", "peak MiB", "disk MiB"],
-        [_cells(record, row) for record, row in zip(records, rows, strict=True)],
-    )
+    records = results.records
+    rows = table_rows(records)
+    if records:
+        device = records[0].device
+        print_table(
+            f"Time to top-k: {device.cpu_model}, {device.cores} cores",
+            [
+                *("bundle, provider, threads", "p50 ms", "p90 ms", "CPU ms", "load ms", "peak MiB", "disk MiB"),
+                *("nodes", "products", "items"),
+            ],
+            [_cells(record, row) for record, row in zip(records, rows, strict=True)],
+        )
+        _line("nodes, products: share that ran on the provider; items: share of the golden lists' that came back")
     for row in rows:
         for reason in row.reasons:
-            out.print(f"! {row.label}: {reason}", highlight=False, soft_wrap=True)
-    for other in records[1:]:
-        out.print(_ratio_line(paired_ratio(other, records[0])), highlight=False, soft_wrap=True)
+            _line(f"! {row.label}: {reason}")
+    for record in records:
+        if record.time_to_top_k is None:
+            _line(f"  {record.label}: runs on {record.device.device_kind}, so its lists count and its time does not")
+    for failure in results.failures:
+        _line(f"✗ {failure.label}: {failure.reason}")
+    timed = [record for record in records if record.time_to_top_k is not None]
+    for other in timed[1:]:
+        _line(_ratio_line(paired_ratio(other, timed[0])))
+
+
+def _line(text: str) -> None:
+    out.print(text, highlight=False, soft_wrap=True)
 
 
 def _cells(record: Record, row: Row) -> list[str]:
+    from odllm_export.providers import find_provider
+
+    name = find_provider(record.execution.provider).runtime_name
     times = (row.wall_ms_p50, row.wall_ms_p90, row.cpu_ms_p50, row.load_cold_ms)
     sizes = (row.peak_memory_bytes, row.bundle_bytes)
+    label = f"{record.bundle.name}, {record.execution.provider}, {record.execution.threads}"
     return [
-        f"{record.bundle.name}, {record.execution.threads}" + ("" if row.valid else " !"),
+        label + ("" if row.valid else " !"),
         *("–" if time is None else f"{time:.2f}" for time in times),
         *(f"{size / _MIB:.1f}" for size in sizes),
+        *(_share(placed, name) for placed in (row.nodes_placed, row.products_placed)),
+        "–" if row.overlap is None else f"{row.overlap:.1%}",
     ]
+
+
+def _share(placed: dict[str, int], name: str) -> str:
+    return f"{placed.get(name, 0)}/{sum(placed.values())}"
 
 
 def _ratio_line(ratio: PairedRatio) -> str:
@@ -102,26 +137,29 @@ def _ratio_line(ratio: PairedRatio) -> str:
     )
 
 
-def _soak(bundles: Sequence[Path], provider: str, threads: Sequence[int], calls: int, json_output: bool) -> None:
+def _soak(
+    bundles: Sequence[Path], providers: Sequence[str], threads: Sequence[int], calls: int, json_output: bool
+) -> None:
     from msgspec import to_builtins
 
+    from mobile_bench.cell import make_cells
     from mobile_bench.soak import soak
 
     reports = []
-    for bundle in bundles:
-        for count in threads:
-            with progress_bar(f"{calls} calls of {bundle.name}") as progress:
-                reports.append(soak(bundle, calls, provider=provider, threads=count, progress=progress))
+    for cell in make_cells(bundles, providers, threads):
+        with progress_bar(f"{calls} calls of {cell.name}") as progress:
+            reports.append(soak(cell, calls, progress=progress))
     if json_output:
         print_json([to_builtins(report) for report in reports])
     else:
-        header = ["bundle", "threads", "calls", "own MiB at the end", "bytes a call", "flat"]
+        header = ["bundle", "provider", "threads", "calls", "own MiB at the end", "bytes a call", "flat"]
         print_table("Memory over many calls", header, [_soak_cells(report) for report in reports])
 
 
 def _soak_cells(report: SoakReport) -> list[str]:
     return [
         report.bundle,
+        report.provider,
         str(report.threads),
         str(report.calls[-1]),
         f"{report.anonymous_bytes[-1] / _MIB:.2f}",

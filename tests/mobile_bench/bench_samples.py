@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mobile_bench.placement import Placement
 from mobile_bench.record import (
     BundleIdentity,
+    Conditions,
     Device,
     DeviceKind,
     Execution,
@@ -17,6 +19,11 @@ from mobile_bench.record import (
     Workload,
 )
 from mobile_bench.statistics import distribution
+from odllm_export.golden_check import Agreement
+
+CPU = "CPUExecutionProvider"
+UNTOLD = Conditions(temperature_c=None, thermal_status=None, battery_percent=None, charging=None)
+AGREEMENT = Agreement("model", min_overlap=1.0, cases=4, equal_lists=4, overlap=1.0, score_difference=1e-6)
 
 
 def timing(
@@ -33,7 +40,14 @@ def timing(
     )
 
 
-def record(measured: Timing, *, name: str = "dense", run: str = "run", device_kind: DeviceKind = "host") -> Record:
+def record(
+    measured: Timing | None,
+    *,
+    name: str = "dense",
+    run: str = "run",
+    device_kind: DeviceKind = "host",
+    provider: str = "cpu",
+) -> Record:
     return Record(
         bundle=BundleIdentity(
             name=name,
@@ -51,16 +65,24 @@ def record(measured: Timing, *, name: str = "dense", run: str = "run", device_ki
         ),
         device=Device(
             device_kind=device_kind,
+            model=None,
+            soc=None,
             cpu_model="a processor",
             cores=2,
-            max_clock_mhz=None,
+            max_clocks_mhz=None,
             memory_bytes=1 << 30,
             os="Linux",
             architecture="x86_64",
             onnxruntime="1",
+            runtime_build=None,
             python=None,
         ),
-        execution=Execution(provider="cpu", nodes_placed={"CPUExecutionProvider": 3}, threads=1, session_options={}),
+        execution=Execution(
+            provider=provider,
+            placement=Placement(nodes={CPU: 3}, products={CPU: 2}),
+            threads=1,
+            session_options={},
+        ),
         workload=Workload(source="random", histories=2, history_items=[3, 4], prompt_tokens=[9, 11], warm_up_calls=3),
         time_to_top_k=measured,
         load=Load(cold_ms=9.0, page_cache="dropped", warm_ms=[3.0, 5.0]),
@@ -71,6 +93,8 @@ def record(measured: Timing, *, name: str = "dense", run: str = "run", device_ki
             file_backed_peak_bytes=None,
             calls=20,
         ),
+        agreement=AGREEMENT,
+        conditions=(UNTOLD, UNTOLD),
         validity=Validity(valid=True, reasons=[]),
         run=run,
         measured_at="2025-01-01T00:00:00+00:00",

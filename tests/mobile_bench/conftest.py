@@ -84,10 +84,22 @@ def write_bundle(folder: Path, *, name: str = "tiny", golden: list[list[str]] | 
     onnx.save(graph, folder / GRAPH, save_as_external_data=True, location=WEIGHTS, size_threshold=256)
     names = [GRAPH, WEIGHTS, CATALOG, ITEMS]
     if golden is not None:
-        (folder / GOLDEN).write_text(json.dumps({"cases": [{"history": history} for history in golden]}))
+        (folder / GOLDEN).write_text(json.dumps(golden_content(golden)))
         names.append(GOLDEN)
     write_manifest(tiny_manifest(folder, name, names), folder)
     return folder
+
+
+def golden_content(histories: list[list[str]]) -> dict[str, object]:
+    """What the graph answers: the first items, scored by the sum of the history's rows."""
+    weights = np.linspace(1, 0, WIDTH * BEAMS, dtype=np.float32).reshape(WIDTH, BEAMS).sum(axis=0)
+    cases = []
+    for history in histories:
+        total = sum(int(item.removeprefix("item-")) for item in history)
+        scores = [float(total * weight) for weight in weights]
+        items = [f"item-{row}" for row in range(BEAMS)]
+        cases.append({"history": history, "blocked": [], "items": items, "scores": scores})
+    return {"score_tolerance": 1e-3, "min_overlap": 1.0, "computed_by": "model", "cases": cases}
 
 
 def tiny_manifest(folder: Path, name: str, names: list[str]) -> Manifest:

@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mobile_bench.record import read_records
+from mobile_bench.record import read_results
 from odllm.verbs.bench import bench, parse_threads
 
 app = typer.Typer()
@@ -18,7 +18,7 @@ def test_json_on_standard_output_and_the_file_are_the_same_records(bundle: Path,
     result = CliRunner().invoke(app, [str(bundle), *QUICK, "--json", "--out", str(out)])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == json.loads(out.read_text())
-    assert [record.bundle.name for record in read_records(out)] == ["tiny"]
+    assert [record.bundle.name for record in read_results(out).records] == ["tiny"]
 
 
 def test_table_names_the_bundle_and_soak_says_flat(bundle: Path) -> None:

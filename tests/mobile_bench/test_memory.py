@@ -53,11 +53,11 @@ def test_mapped_pages_are_not_reported_as_dropped(tmp_path: Path) -> None:
 def test_level_memory_is_flat_after_it_settled() -> None:
     calls = list(range(100, 5001, 100))
     memory = [20 << 20 if count < 1000 else 30 << 20 for count in calls]
-    assert report("b", 1, calls, memory).flat
+    assert report("b", "cpu", 1, calls, memory).flat
 
 
 def test_leak_is_not_flat() -> None:
     calls = list(range(100, 5001, 100))
-    found = report("b", 1, calls, [(30 << 20) + 1000 * count for count in calls])
+    found = report("b", "cpu", 1, calls, [(30 << 20) + 1000 * count for count in calls])
     assert not found.flat
     assert found.slope_bytes_per_call == pytest.approx(1000)

@@ -1,7 +1,10 @@
 from dataclasses import dataclass, field
 
+import pytest
+
+from mobile_bench.errors import WorkerError
 from mobile_bench.protocol import RoundReply, Settings
-from mobile_bench.rounds import calls_per_round, run_rounds
+from mobile_bench.rounds import calls_per_round, require_timings, run_rounds
 from odllm_artifact import silent
 
 
@@ -27,18 +30,44 @@ def test_rounds_alternate_and_turn_round() -> None:
 
 def test_every_minimum_must_be_met_by_every_cell() -> None:
     cells = [ClockworkCell("a", 1.0), ClockworkCell("b", 100.0)]
-    timings = run_rounds(cells, 1, Settings(min_seconds=0.02, min_calls=3, min_rounds=2), silent)
+    settings = Settings(min_seconds=0.02, min_calls=3, min_rounds=2)
+    timings = require_timings(run_rounds(cells, 1, settings, silent))
     assert [timing.wall.count for timing in timings] == [20, 20]
 
 
 def test_slow_cell_ends_at_its_time_limit() -> None:
     settings = Settings(min_seconds=1, max_seconds=2, min_calls=100)
-    (timing,) = run_rounds([ClockworkCell("a", 500.0)], 1, settings, silent)
+    (timing,) = require_timings(run_rounds([ClockworkCell("a", 500.0)], 1, settings, silent))
     assert timing.wall.count == 4
 
 
+class BrokenCell(ClockworkCell):
+    """A cell whose process is gone after its first round."""
+
+    def run_round(self, first: int, calls: int) -> RoundReply:
+        if first:
+            raise WorkerError("it is gone")
+        return super().run_round(first, calls)
+
+
+def test_cell_that_fails_leaves_the_rounds_and_the_others_go_on() -> None:
+    cells = [BrokenCell("a", 1.0), ClockworkCell("b", 1.0)]
+    failed, timing = run_rounds(cells, 2, Settings(min_seconds=0, min_calls=6, min_rounds=3), silent)
+    assert str(failed) == "it is gone"
+    assert not isinstance(timing, Exception)
+    assert timing.round_calls == [2, 2, 2]
+    with pytest.raises(WorkerError):
+        require_timings([failed, timing])
+
+
+def test_rounds_end_when_every_cell_has_failed() -> None:
+    (failed,) = run_rounds([BrokenCell("a", 1.0)], 1, Settings(), silent)
+    assert isinstance(failed, WorkerError)
+
+
 def test_timing_keeps_raw_samples_rounds_and_load() -> None:
-    (timing,) = run_rounds([ClockworkCell("a", 2.0)], 3, Settings(min_seconds=0, min_calls=6, min_rounds=2), silent)
+    settings = Settings(min_seconds=0, min_calls=6, min_rounds=2)
+    (timing,) = require_timings(run_rounds([ClockworkCell("a", 2.0)], 3, settings, silent))
     assert timing.wall_ms == [2.0] * 6
     assert timing.cpu_ms == [1.0] * 6
     assert timing.round_calls == [3, 3]

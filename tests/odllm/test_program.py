@@ -362,6 +362,6 @@ def test_bench_measures_and_writes_records(odllm, bundle, tmp_path):
     )
     assert code == 0
     (record,) = json.loads(out)
-    assert record["execution"]["nodes_placed"]
+    assert record["execution"]["placement"]["products"]
     assert np.median(record["time_to_top_k"]["wall_ms"]) > 0
     assert (tmp_path / "records.json").is_file()

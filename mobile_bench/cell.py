@@ -1,0 +1,112 @@
+"""What is measured at a time: one bundle with one provider and one number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobile_bench.device_kind import device_kind, environment_of
+from mobile_bench.environments import python_for
+from mobile_bench.errors import BenchError
+from mobile_bench.histories import Histories, choose_histories, given_histories
+from mobile_bench.record import LATENCY_KINDS, BundleIdentity, DeviceKind, cell_label
+from mobile_bench.worker_process import WorkerProcess
+from odllm_artifact import sha256_file
+from odllm_export.bundle import MANIFEST, Manifest, bundle_bytes, check_files, read_manifest
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One bundle with one provider and one number of threads.
+
+    Attributes:
+        folder: the bundle.
+        manifest: its own.
+        histories: what it is asked about.
+        provider: by the command line's name.
+        threads: of the intra-op pool.
+        kind: of the device that the provider runs on here.
+        python: whose onnxruntime has the provider.
+    """
+
+    folder: Path
+    manifest: Manifest
+    histories: Histories
+    provider: str
+    threads: int
+    kind: DeviceKind
+    python: Path
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return cell_label(self.folder.name, self.provider, self.threads)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its latency means something."""
+        return self.kind in LATENCY_KINDS
+
+    @property
+    def opening(self) -> tuple[str, str, int, list[list[int]]]:
+        """What a worker's request to open it begins with."""
+        return str(self.folder), self.provider, self.threads, self.histories.rows
+
+    def start_worker(self) -> WorkerProcess:
+        """Start a fresh process with the provider's onnxruntime."""
+        return WorkerProcess(self.name, python=self.python, environment=environment_of(self.provider))
+
+    def identity(self) -> BundleIdentity:
+        """Return what records say about the bundle."""
+        manifest = self.manifest
+        return BundleIdentity(
+            name=self.folder.name,
+            dataset=manifest.name,
+            manifest_sha256=sha256_file(self.folder / MANIFEST),
+            files_sha256={name: fact.sha256 for name, fact in manifest.files.items()},
+            precision=manifest.model.precision,
+            form=manifest.graph.form,
+            scoring=manifest.search.scoring,
+            num_beams=manifest.search.num_beams,
+            items=manifest.items,
+            parameters=manifest.model.parameters,
+            keep_ratio=manifest.model.keep_ratio,
+            bundle_bytes=bundle_bytes(self.folder, manifest),
+        )
+
+
+def make_cells(
+    bundles: Sequence[Path],
+    providers: Sequence[str],
+    threads: Sequence[int],
+    rows: Sequence[Sequence[int]] | None = None,
+) -> list[Cell]:
+    """Return every bundle with every provider and every number of threads, its files checked.
+
+    Args:
+        bundles: folders.
+        providers: by the command line's names.
+        threads: numbers of threads of the runtime's pool.
+        rows: histories as item rows for all bundles alike; each bundle's own if not given.
+
+    Raises:
+        BenchError: nothing to measure, a provider that is not installed, or a number of threads below 1.
+        odllm_export.errors.BundleError: a bundle is damaged, or there is no such provider.
+    """
+    if not bundles or not providers or not threads:
+        raise BenchError("nothing to measure: name at least one bundle, one provider and one number of threads")
+    if min(threads) < 1:
+        raise BenchError(f"{min(threads)} threads were asked for; at least 1 is needed")
+    pythons = {provider: python_for(provider) for provider in providers}
+    cells = []
+    for folder in bundles:
+        manifest = read_manifest(folder)
+        check_files(folder, manifest)
+        histories = choose_histories(folder, manifest) if rows is None else given_histories(rows, manifest)
+        cells += [
+            Cell(folder.absolute(), manifest, histories, provider, count, device_kind(provider), python)
+            for provider, python in pythons.items()
+            for count in threads
+        ]
+    return cells
