@@ -32,7 +32,8 @@ class Row(msgspec.Struct, frozen=True):
     peak_memory_bytes: int
     anonymous_peak_bytes: int | None
     nodes_placed: dict[str, int]
-    products_placed: dict[str, int]
+    products: int
+    products_taken: int
     overlap: float | None
     valid: bool
     reasons: list[str]
@@ -113,7 +114,8 @@ def _row(record: Record) -> Row:
         peak_memory_bytes=record.memory.peak_memory_bytes,
         anonymous_peak_bytes=record.memory.anonymous_peak_bytes,
         nodes_placed=placement.nodes,
-        products_placed=placement.products,
+        products=placement.products,
+        products_taken=placement.products_on_cpu if record.execution.provider == "cpu" else placement.products_taken,
         overlap=None if agreement is None else agreement.overlap,
         valid=record.validity.valid,
         reasons=record.validity.reasons,

@@ -27,6 +27,8 @@ from odllm_artifact import Progress, silent
 
 _PASSES = 3
 _PASS_ESTIMATE_S = 2.0
+_EMULATED_CASES = 8
+"""Golden cases that are asked where an emulator or a software driver takes seconds a call."""
 
 Found = TypeVar("Found")
 
@@ -123,7 +125,7 @@ def _all_passes(
 
 
 def _passes_of(cell: Cell, settings: Settings) -> _Passes:
-    if not cell.is_timed:  # emulators take seconds a call
+    if not cell.is_timed:
         settings = msgspec.structs.replace(settings, warm_loads=1, memory_calls=1)
     return _Passes(
         _tried_twice(_inspection, cell, settings),
@@ -142,7 +144,8 @@ def _tried_twice(run: Callable[[Cell, Settings], Found], cell: Cell, settings: S
 
 def _inspection(cell: Cell, settings: Settings) -> protocol.InspectReply:
     with cell.start_worker() as worker:
-        return worker.ask(protocol.Inspect(*cell.opening), protocol.InspectReply, timeout_s=settings.timeout_s)
+        request = protocol.Inspect(*cell.opening, golden_cases=None if cell.is_timed else _EMULATED_CASES)
+        return worker.ask(request, protocol.InspectReply, timeout_s=settings.timeout_s)
 
 
 def _load_pass(cell: Cell, settings: Settings) -> protocol.LoadReply:

@@ -2,7 +2,7 @@
 
 A worker reads one JSON request a line on standard input and answers each with one JSON line. It opens at most
 one bundle and stays alive, so that the rounds of several cells can alternate. The passes never mix: load, placement
-with lists, memory and timing have a fresh process each. QNN for one takes no node of a bundle that is opened again.
+with lists, memory and timing have a fresh process each.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class MeasureLoad(CellRequest, frozen=True, tag="load"):
 
 
 class Inspect(CellRequest, frozen=True, tag="inspect"):
-    """Run once under the profiler, and ask the golden cases."""
+    """Run once under the profiler, and ask the first `golden_cases` golden cases; all of them if None."""
+
+    golden_cases: int | None = None
 
 
 class MeasureMemory(CellRequest, frozen=True, tag="memory"):

@@ -24,7 +24,7 @@ from mobile_bench import protocol
 from mobile_bench.errors import BenchError
 from mobile_bench.memory import MemorySampler, peak_resident_bytes, resident_memory
 from mobile_bench.page_cache import drop_page_cache
-from mobile_bench.placement import check_placement, read_placement
+from mobile_bench.placement import Node, check_placement, make_placement, read_profile
 from odllm_artifact import OdllmError
 from odllm_export.bundle import GOLDEN, read_manifest
 from odllm_export.engine import Options
@@ -63,20 +63,30 @@ def measure_load(request: protocol.MeasureLoad) -> protocol.LoadReply:
 
 def inspect(request: protocol.Inspect) -> protocol.InspectReply:
     """Prove where the bundle's nodes run, and compare its answers with the golden ones."""
-    folder = Path(request.bundle)
-    with tempfile.TemporaryDirectory(prefix="odllm-bench-") as scratch:
-        opened = OpenedBundle(request, str(Path(scratch) / "profile"))
-        opened.call(0)
-        placement = read_placement(Path(opened.recommender.inference.end_profiling()))
+    opened, nodes = _profiled(request)
+    alone = nodes if request.provider == "cpu" else _profiled(msgspec.structs.replace(request, provider="cpu"))[1]
+    placement = make_placement(nodes, alone)
     check_placement(placement, request.provider, find_provider(request.provider).runtime_name)
-    has_golden = GOLDEN in opened.recommender.manifest.files
+    agreement = None
+    if GOLDEN in opened.recommender.manifest.files:
+        golden = read_golden(Path(request.bundle))
+        asked = msgspec.structs.replace(golden, cases=golden.cases[: request.golden_cases])
+        agreement = golden_agreement(opened.recommender, asked)
     return protocol.InspectReply(
         placement=placement,
         session_options=_session_options(opened.recommender),
-        agreement=golden_agreement(opened.recommender, read_golden(folder)) if has_golden else None,
+        agreement=agreement,
         onnxruntime=onnxruntime.__version__,
         runtime_build=onnxruntime.get_build_info(),
     )
+
+
+def _profiled(request: protocol.CellRequest) -> tuple[OpenedBundle, set[Node]]:
+    """Open a bundle, call it once, and return it with the nodes that ran."""
+    with tempfile.TemporaryDirectory(prefix="odllm-bench-") as scratch:
+        opened = OpenedBundle(request, str(Path(scratch) / "profile"))
+        opened.call(0)
+        return opened, read_profile(Path(opened.recommender.inference.end_profiling()))
 
 
 def measure_memory(request: protocol.MeasureMemory) -> protocol.MemoryReply:

@@ -89,14 +89,14 @@ def open_session(graph: Path, options: onnxruntime.SessionOptions, name: str) ->
         BundleError: the provider is not installed, or finds no device.
     """
     provider = find_provider(name)
+    asked: dict[str, Any] = {}
     plugin = _plugin(provider)
-    if provider.runtime_name in onnxruntime.get_available_providers():
+    if plugin is not None:  # asked first: once registered, it is listed among the runtime's own
+        _add_plugin(provider, plugin, options)
+    elif provider.runtime_name in onnxruntime.get_available_providers():
         if name == "cuda":
             onnxruntime.preload_dlls()  # from NVIDIA's packages, where the system has none
-        asked: dict[str, Any] = {"providers": [(provider.runtime_name, _options(provider, options, Path()))]}
-    elif plugin is not None:
-        _add_plugin(provider, plugin, options)
-        asked = {}
+        asked["providers"] = [(provider.runtime_name, _options(provider, options, Path()))]
     else:
         raise BundleError(
             f"the installed onnxruntime has no {provider.runtime_name}, and would silently run on the CPU instead: "

@@ -88,11 +88,11 @@ def _print_results(results: Results) -> None:
             f"Time to top-k: {device.cpu_model}, {device.cores} cores",
             [
                 *("bundle, provider, threads", "p50 ms", "p90 ms", "CPU ms", "load ms", "peak MiB", "disk MiB"),
-                *("nodes", "products", "items"),
+                *("nodes", "matrix products", "items"),
             ],
             [_cells(record, row) for record, row in zip(records, rows, strict=True)],
         )
-        _line("nodes, products: share that ran on the provider; items: share of the golden lists' that came back")
+        _line("nodes, matrix products: how many ran on the provider; items: share of the golden lists' that came back")
     for row in rows:
         for reason in row.reasons:
             _line(f"! {row.label}: {reason}")
@@ -121,13 +121,10 @@ def _cells(record: Record, row: Row) -> list[str]:
         label + ("" if row.valid else " !"),
         *("–" if time is None else f"{time:.2f}" for time in times),
         *(f"{size / _MIB:.1f}" for size in sizes),
-        *(_share(placed, name) for placed in (row.nodes_placed, row.products_placed)),
+        f"{row.nodes_placed.get(name, 0)}/{sum(row.nodes_placed.values())}",
+        f"{row.products_taken}/{row.products}",
         "–" if row.overlap is None else f"{row.overlap:.1%}",
     ]
-
-
-def _share(placed: dict[str, int], name: str) -> str:
-    return f"{placed.get(name, 0)}/{sum(placed.values())}"
 
 
 def _ratio_line(ratio: PairedRatio) -> str:

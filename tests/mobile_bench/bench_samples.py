@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mobile_bench.placement import Placement
+from mobile_bench.placement import CPU, Placement
 from mobile_bench.record import (
     BundleIdentity,
     Conditions,
@@ -21,7 +21,6 @@ from mobile_bench.record import (
 from mobile_bench.statistics import distribution
 from odllm_export.golden_check import Agreement
 
-CPU = "CPUExecutionProvider"
 UNTOLD = Conditions(temperature_c=None, thermal_status=None, battery_percent=None, charging=None)
 AGREEMENT = Agreement("model", min_overlap=1.0, cases=4, equal_lists=4, overlap=1.0, score_difference=1e-6)
 
@@ -79,7 +78,7 @@ def record(
         ),
         execution=Execution(
             provider=provider,
-            placement=Placement(nodes={CPU: 3}, products={CPU: 2}),
+            placement=Placement(nodes={CPU: 3}, products=2, products_on_cpu=2),
             threads=1,
             session_options={},
         ),

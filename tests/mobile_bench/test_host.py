@@ -9,6 +9,7 @@ from mobile_bench.compare import paired_ratio
 from mobile_bench.errors import BenchError
 from mobile_bench.histories import choose_histories, given_histories
 from mobile_bench.host import measure, require_records
+from mobile_bench.placement import CPU
 from mobile_bench.protocol import Settings
 from mobile_bench.record import to_builtins
 from mobile_bench.soak import soak
@@ -32,8 +33,8 @@ def test_two_bundles_are_measured_side_by_side(bundle: Path, golden_bundle: Path
     assert paired_ratio(one, other).rounds >= 3
     assert one.bundle.manifest_sha256 == sha256_file(bundle / MANIFEST)
     assert one.bundle.files_sha256[WEIGHTS] == sha256_file(bundle / WEIGHTS)
-    assert one.execution.placement.nodes["CPUExecutionProvider"] >= 5
-    assert one.execution.placement.products == {"CPUExecutionProvider": 2}
+    assert one.execution.placement.nodes[CPU] >= 5
+    assert one.execution.placement.products == one.execution.placement.products_on_cpu == 2
     assert one.execution.session_options["intra_op_num_threads"] == "1"
     assert min(one.timing.wall_ms + one.timing.cpu_ms) >= 0
     assert one.load.cold_ms > 0
