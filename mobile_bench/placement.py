@@ -91,7 +91,7 @@ def check_placement(placed: Placement, provider: str, runtime_name: str) -> None
     if took and (runtime_name == CPU or placed.products_taken or not placed.products):
         return
     others = ", ".join(f"{count} on {name}" for name, count in placed.nodes.items())
-    what = f"only {took} node{'s' * (took > 1)} and none of the {placed.products} matrix products" if took else "no node"
+    what = f"{took} node{'s' * (took > 1)} but none of the {placed.products} matrix products" if took else "no node"
     raise PlacementError(
         f"provider {provider!r} ({runtime_name}) took {what} of the graph ({others}). "
         "A time measured like this would be another provider's; ask for that one instead."

@@ -11,7 +11,7 @@ import typer
 from odllm.console import out, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
-    from mobile_bench.compare import PairedRatio, Row
+    from mobile_bench.compare import Row
     from mobile_bench.record import Record, Results
     from mobile_bench.soak import SoakReport
 
@@ -78,7 +78,9 @@ def parse_threads(text: str) -> list[int]:
 
 
 def _print_results(results: Results) -> None:
-    from mobile_bench.compare import paired_ratio, table_rows
+    from mobile_bench.compare import table_rows
+    from mobile_bench.printers import sentence
+    from mobile_bench.verdict import compare_with_first
 
     records = results.records
     rows = table_rows(records)
@@ -101,9 +103,8 @@ def _print_results(results: Results) -> None:
             _line(f"  {record.label}: runs on {record.device.device_kind}, so its lists count and its time does not")
     for failure in results.failures:
         _line(f"✗ {failure.label}: {failure.reason}")
-    timed = [record for record in records if record.time_to_top_k is not None]
-    for other in timed[1:]:
-        _line(_ratio_line(paired_ratio(other, timed[0])))
+    for comparison in compare_with_first(results):
+        _line(sentence(comparison))
 
 
 def _line(text: str) -> None:
@@ -125,13 +126,6 @@ def _cells(record: Record, row: Row) -> list[str]:
         f"{row.products_taken}/{row.products}",
         "–" if row.overlap is None else f"{row.overlap:.1%}",
     ]
-
-
-def _ratio_line(ratio: PairedRatio) -> str:
-    return (
-        f"{ratio.numerator} ÷ {ratio.denominator}: {ratio.ratio:.3f} "
-        f"({ratio.low:.3f} to {ratio.high:.3f} over {ratio.rounds} alternating rounds)"
-    )
 
 
 def _soak(

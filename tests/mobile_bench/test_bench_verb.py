@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from mobile_bench.record import read_results
 from odllm.verbs.bench import bench, parse_threads
+from odllm.verbs.compare import compare
 
 app = typer.Typer()
 app.command()(bench)
@@ -34,3 +35,19 @@ def test_threads_are_a_comma_list_of_whole_numbers() -> None:
     for wrong in ("", "0", "1,,2", "two", "-1"):
         with pytest.raises(typer.BadParameter, match="whole numbers"):
             parse_threads(wrong)
+
+
+def test_compare_reads_what_bench_wrote(bundle: Path, tmp_path: Path) -> None:
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for path in files:
+        measured = CliRunner().invoke(app, [str(bundle), *QUICK, "--out", str(path)])
+        assert measured.exit_code == 0, measured.output
+    program = typer.Typer()
+    program.command()(compare)
+    shown = CliRunner().invoke(program, [*map(str, files)])
+    assert shown.exit_code == 0, shown.output
+    assert "measured in different runs" in shown.stdout
+    found = CliRunner().invoke(program, [str(files[0]), "--format", "json", "--clock", "cpu"])
+    assert json.loads(found.stdout)["comparisons"] == []
+    for wrong in (["--format", "pdf"], ["--clock", "sun"], [str(files[0])] * 2):
+        assert CliRunner().invoke(program, [str(files[0]), *wrong]).exit_code == 2
