@@ -67,8 +67,11 @@ def measure(
         BenchError: nothing to measure, a provider that is not installed, or a number of threads below 1.
         odllm_export.errors.BundleError: a bundle is damaged, or there is no such provider.
     """
-    settings = settings or Settings()
-    cells = make_cells(bundles, providers, threads, histories)
+    return measure_cells(make_cells(bundles, providers, threads, histories), settings or Settings(), progress)
+
+
+def measure_cells(cells: Sequence[Cell], settings: Settings, progress: Progress = silent) -> Results:
+    """Measure cells side by side, as `measure` does."""
     passes, failures = _all_passes(cells, settings, progress)
     before = host_conditions()
     timings, stopped = _time_cells([cell for cell in passes if cell.is_timed], settings, progress)

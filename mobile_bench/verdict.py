@@ -109,9 +109,15 @@ def compare_results(one: Results, other: Results, clock: Clock = "wall") -> list
 
 
 def compare_with_first(results: Results, clock: Clock = "wall") -> list[Comparison]:
-    """Compare every timed cell of a run with its first one."""
-    timed = _timed(results.records)
-    return [compare(record, timed[0], clock) for record in timed[1:]]
+    """Compare every timed cell with the first one that was measured side by side with it."""
+    first: dict[str, Record] = {}
+    found = []
+    for record in _timed(results.records):
+        if record.run in first:
+            found.append(compare(record, first[record.run], clock))
+        else:
+            first[record.run] = record
+    return found
 
 
 def _timed(records: Sequence[Record]) -> list[Record]:

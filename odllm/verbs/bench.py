@@ -20,7 +20,10 @@ _CELL_FAILED = 4
 
 
 def bench(
-    bundles: Annotated[list[Path], typer.Argument(help="Bundle folders; several are measured side by side.")],
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(help="Bundle folders, measured side by side; or a plan.yaml."),
+    ],
     provider: Annotated[
         str, typer.Option(help="Execution providers, such as cpu,webgpu; `odllm providers list` has them.")
     ] = "cpu",
@@ -42,16 +45,23 @@ def bench(
         _soak(bundles, providers, thread_counts, soak, json_output)
         return
     from mobile_bench.host import measure
+    from mobile_bench.plan import is_plan, run_plan
     from mobile_bench.protocol import Settings
     from mobile_bench.record import to_builtins
     from odllm_artifact import write_json
 
-    settings = Settings(min_seconds=min_seconds, min_calls=min_calls, max_seconds=max(120.0, min_seconds))
     with progress_bar("measuring") as progress:
-        results = measure(bundles, providers=providers, threads=thread_counts, settings=settings, progress=progress)
+        if is_plan(bundles):
+            if out_file is None:
+                raise typer.BadParameter("a plan writes its records to a file: give --out FILE")
+            results = run_plan(bundles[0], out_file, progress=progress)
+        else:
+            settings = Settings(min_seconds=min_seconds, min_calls=min_calls, max_seconds=max(120.0, min_seconds))
+            results = measure(bundles, providers=providers, threads=thread_counts, settings=settings, progress=progress)
+            if out_file is not None:
+                out_file.parent.mkdir(parents=True, exist_ok=True)
+                write_json(out_file, to_builtins(results))
     if out_file is not None:
-        out_file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(out_file, to_builtins(results))
         say(f"records written to {out_file}")
     if json_output:
         print_json(to_builtins(results))
