@@ -35,7 +35,7 @@ class Comparison(msgspec.Struct, frozen=True):
         high: upper end of it.
         paired_by: `rounds` in which the two alternated, or the `histories` that both were asked about.
         verdict: about the one.
-        notes: what differs besides, in words.
+        notes: what differs besides, in words; why a time is not to be quoted stands in its own record.
     """
 
     one: str
@@ -178,9 +178,7 @@ def _notes(one: Record, other: Record) -> list[str]:
         notes.append(f"different devices: {one.device.cpu_model} against {other.device.cpu_model}")
     if one.device.onnxruntime != other.device.onnxruntime:
         notes.append(f"different runtimes: onnxruntime {one.device.onnxruntime} against {other.device.onnxruntime}")
-    return notes + [
-        f"not to be quoted: {record.label}: {reason}" for record in (one, other) for reason in record.validity.reasons
-    ]
+    return notes
 
 
 def _described(record: Record) -> str:

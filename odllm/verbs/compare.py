@@ -49,5 +49,8 @@ def compare(
         for row, cells in zip(rows, times, strict=True)
     ]
     print_table("Time to top-k", header, shown)
+    for row in rows:
+        for reason in row.reasons:
+            out.print(f"! {row.label}: {reason}", highlight=False, soft_wrap=True, markup=False)
     for one in comparisons:
         out.print(sentence(one), highlight=False, soft_wrap=True, markup=False)
