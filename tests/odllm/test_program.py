@@ -361,7 +361,7 @@ def test_bench_measures_and_writes_records(odllm, bundle, tmp_path):
         "bench", bundle, "--min-seconds", 0.1, "--min-calls", 10, "--json", "--out", tmp_path / "records.json"
     )
     assert code == 0
-    (record,) = json.loads(out)
+    (record,) = json.loads(out)["records"]
     assert record["execution"]["placement"]["products"]
     assert np.median(record["time_to_top_k"]["wall_ms"]) > 0
     assert (tmp_path / "records.json").is_file()

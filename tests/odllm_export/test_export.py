@@ -195,6 +195,8 @@ def test_a_folder_that_is_no_bundle(tmp_path):
 
 def test_an_unknown_provider_is_refused_rather_than_run_on_the_cpu(exported):
     with pytest.raises(BundleError, match="not one of cpu"):
+        Recommender.open(exported[0], Options(provider="npu"))
+    with pytest.raises(BundleError, match="would silently run on the CPU"):
         Recommender.open(exported[0], Options(provider="nnapi"))
 
 
