@@ -92,7 +92,7 @@ def evaluate(
     for start in range(0, len(order), batch_users):
         users = order[start : start + batch_users]
         for user, ranking in zip(users, ranker([histories[user] for user in users]), strict=True):
-            ranks[user] = _rank_of(item_codes[targets[user]], ranking.codes)
+            ranks[user] = metrics.rank_of(item_codes[targets[user]], ranking.codes)
             illegal += int((~ranking.legal[:10]).sum())
             answers += len(ranking.legal[:10])
         progress(start + len(users), len(order))
@@ -129,9 +129,7 @@ def model_ranker(
 
 def items_ranking(rows: NDArray[np.integer], item_codes: Codes) -> Ranking:
     """Return the ranking of a list of items: their codes, each once, in order."""
-    codes = item_codes[rows]
-    _, first = np.unique(codes, axis=0, return_index=True)
-    codes = codes[np.sort(first)]
+    codes = metrics.distinct_codes(rows, item_codes)
     return Ranking(codes, np.ones(len(codes), dtype=bool))
 
 
@@ -181,8 +179,3 @@ def last_item_ranker(dataset: Dataset, keep: int = 50) -> Ranker:
         return rankings
 
     return rank
-
-
-def _rank_of(target: Codes, codes: Codes) -> int:
-    found = np.flatnonzero((codes == target).all(axis=1))
-    return int(found[0]) if len(found) else metrics.NOT_FOUND

@@ -13,6 +13,22 @@ NOT_FOUND = -1
 CUTOFFS = (1, 5, 10)
 
 
+def distinct_codes(rows: NDArray[np.integer], item_codes: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return the codes of a list of items `[items]`, each once, in order, `[answers, levels]`.
+
+    Items that share a code are one answer, as LC-Rec counts.
+    """
+    codes = item_codes[rows]
+    _, first = np.unique(codes, axis=0, return_index=True)
+    return codes[np.sort(first)]
+
+
+def rank_of(target: NDArray[np.integer], codes: NDArray[np.integer]) -> int:
+    """Return the 0-based place of a target's code `[levels]` among `codes` `[answers, levels]`, or `NOT_FOUND`."""
+    found = np.flatnonzero((codes == target).all(axis=1))
+    return int(found[0]) if len(found) else NOT_FOUND
+
+
 def hit_rate(ranks: NDArray[np.integer], k: int) -> NDArray[np.float64]:
     """Return 1 for every user whose target is among the first `k`, else 0.
 

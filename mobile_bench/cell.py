@@ -10,6 +10,7 @@ from mobile_bench.device_kind import device_kind, environment_of
 from mobile_bench.environments import python_for
 from mobile_bench.errors import BenchError
 from mobile_bench.histories import Histories, choose_histories, given_histories
+from mobile_bench.quality import HeldOutUsers
 from mobile_bench.record import LATENCY_KINDS, BundleIdentity, DeviceKind, cell_label
 from mobile_bench.worker_process import WorkerProcess
 from odllm_artifact import sha256_file
@@ -28,6 +29,7 @@ class Cell:
         threads: of the intra-op pool.
         kind: of the device that the provider runs on here.
         python: whose onnxruntime has the provider.
+        users: held-out users to ask about, if any.
     """
 
     folder: Path
@@ -37,6 +39,7 @@ class Cell:
     threads: int
     kind: DeviceKind
     python: Path
+    users: HeldOutUsers | None
 
     @property
     def name(self) -> str:
@@ -81,6 +84,7 @@ def make_cells(
     providers: Sequence[str],
     threads: Sequence[int],
     rows: Sequence[Sequence[int]] | None = None,
+    users: HeldOutUsers | None = None,
 ) -> list[Cell]:
     """Return every bundle with every provider and every number of threads, its files checked.
 
@@ -89,6 +93,7 @@ def make_cells(
         providers: by the command line's names.
         threads: numbers of threads of the runtime's pool.
         rows: histories as item rows for all bundles alike; each bundle's own if not given.
+        users: held-out users whose next items are looked for; none if not given.
 
     Raises:
         BenchError: nothing to measure, a provider that is not installed, or a number of threads below 1.
@@ -103,9 +108,11 @@ def make_cells(
     for folder in bundles:
         manifest = read_manifest(folder)
         check_files(folder, manifest)
+        if users is not None:
+            users.cases(folder)  # before anything is measured
         histories = choose_histories(folder, manifest) if rows is None else given_histories(rows, manifest)
         cells += [
-            Cell(folder.absolute(), manifest, histories, provider, count, device_kind(provider), python)
+            Cell(folder.absolute(), manifest, histories, provider, count, device_kind(provider), python, users)
             for provider, python in pythons.items()
             for count in threads
         ]

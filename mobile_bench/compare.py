@@ -35,6 +35,7 @@ class Row(msgspec.Struct, frozen=True):
     products: int
     products_taken: int
     overlap: float | None
+    ndcg_10: float | None
     valid: bool
     reasons: list[str]
 
@@ -117,6 +118,7 @@ def _row(record: Record) -> Row:
         products=placement.products,
         products_taken=placement.products_on_cpu if record.execution.provider == "cpu" else placement.products_taken,
         overlap=None if agreement is None else agreement.overlap,
+        ndcg_10=None if record.quality is None else record.quality.ndcg_10,
         valid=record.validity.valid,
         reasons=record.validity.reasons,
     )

@@ -19,6 +19,7 @@ from mobile_bench.device import host_conditions, host_device
 from mobile_bench.errors import BenchError, DeviceError, WorkerError
 from mobile_bench.histories import workload
 from mobile_bench.protocol import Settings
+from mobile_bench.quality import HeldOutUsers, summarize
 from mobile_bench.record import Conditions, Execution, Failure, Load, Memory, Record, Results, Timing
 from mobile_bench.rounds import calls_per_round, run_rounds
 from mobile_bench.timed_cell import OpenCell
@@ -49,6 +50,7 @@ def measure(
     threads: Sequence[int] = (1,),
     settings: Settings | None = None,
     histories: Sequence[Sequence[int]] | None = None,
+    users: HeldOutUsers | None = None,
     progress: Progress = silent,
 ) -> Results:
     """Measure every bundle with every provider and number of threads, side by side.
@@ -61,13 +63,14 @@ def measure(
         threads: numbers of threads of the runtime's pool.
         settings: how long to measure; the defaults if not given.
         histories: item rows to ask about, for all bundles alike; each bundle's own if not given.
+        users: held-out users whose next items are looked for, but on stand-ins; none if not given.
         progress: told seconds, with an estimate of the whole.
 
     Raises:
         BenchError: nothing to measure, a provider that is not installed, or a number of threads below 1.
         odllm_export.errors.BundleError: a bundle is damaged, or there is no such provider.
     """
-    return measure_cells(make_cells(bundles, providers, threads, histories), settings or Settings(), progress)
+    return measure_cells(make_cells(bundles, providers, threads, histories, users), settings or Settings(), progress)
 
 
 def measure_cells(cells: Sequence[Cell], settings: Settings, progress: Progress = silent) -> Results:
@@ -147,7 +150,9 @@ def _tried_twice(run: Callable[[Cell, Settings], Found], cell: Cell, settings: S
 
 def _inspection(cell: Cell, settings: Settings) -> protocol.InspectReply:
     with cell.start_worker() as worker:
-        request = protocol.Inspect(*cell.opening, golden_cases=None if cell.is_timed else _EMULATED_CASES)
+        most = None if cell.is_timed else _EMULATED_CASES
+        held_out = cell.users.cases(cell.folder) if cell.users is not None and cell.is_timed else []
+        request = protocol.Inspect(*cell.opening, golden_cases=most, held_out=held_out)
         return worker.ask(request, protocol.InspectReply, timeout_s=settings.timeout_s)
 
 
@@ -221,6 +226,7 @@ def _record(
         load=Load(cold_ms=load.cold_ms, page_cache=load.page_cache, warm_ms=load.warm_ms),
         memory=passes.memory,
         agreement=inspected.agreement,
+        quality=summarize(cell.users.dataset, inspected.ranks) if cell.users is not None and inspected.ranks else None,
         conditions=moments,
         validity=judge(
             timing,

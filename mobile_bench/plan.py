@@ -23,6 +23,7 @@ from mobile_bench.cell import Cell, make_cells
 from mobile_bench.errors import BenchError
 from mobile_bench.host import measure_cells
 from mobile_bench.protocol import Settings
+from mobile_bench.quality import HeldOutUsers, choose_users
 from mobile_bench.record import Failure, Results, read_results, to_builtins
 from odllm_artifact import OdllmError, Progress, partial_folder, sha256_file, silent, write_json
 from odllm_export.bundle import MANIFEST
@@ -47,10 +48,19 @@ class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is to be measured, and for how long."""
+    """What is to be measured, and for how long.
+
+    Attributes:
+        groups: in their order.
+        settings: how long.
+        dataset: folder of held-out users, relative to the plan's own; none if not given.
+        users: how many of them.
+    """
 
     groups: list[Group]
     settings: Settings = Settings()
+    dataset: str | None = None
+    users: int = 500
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class _Prepared:
 
     def key(self, settings: Settings) -> str:
         """Name of what it measured: the same bundles, providers, threads and settings give the same."""
-        facts = [(c.name, sha256_file(c.folder / MANIFEST), str(c.python)) for c in self.cells]
+        facts = [(c.name, sha256_file(c.folder / MANIFEST), str(c.python), c.users) for c in self.cells]
         return hashlib.sha256(msgspec.json.encode((facts, self.failures, settings))).hexdigest()[:16]
 
 
@@ -95,10 +105,12 @@ def run_plan(path: Path, out: Path, *, progress: Progress = silent) -> Results:
 
     Raises:
         BenchError: the plan cannot be read.
+        LcrecError: its dataset is damaged.
         ArtifactError: `out` is in the way.
     """
-    plan = read_plan(path)
-    groups = [_prepare(group, path.absolute().parent) for group in plan.groups]
+    plan, folder = read_plan(path), path.absolute().parent
+    users = None if plan.dataset is None else choose_users(folder / plan.dataset, plan.users)
+    groups = [_prepare(group, folder, users) for group in plan.groups]
     kept = partial_folder(out)
     found = []
     for number, group in enumerate(groups):
@@ -121,13 +133,13 @@ def run_plan(path: Path, out: Path, *, progress: Progress = silent) -> Results:
     return together
 
 
-def _prepare(group: Group, folder: Path) -> _Prepared:
+def _prepare(group: Group, folder: Path, users: HeldOutUsers | None) -> _Prepared:
     cells: list[Cell] = []
     failures: list[Failure] = []
     for bundle in group.bundles:
         for provider in group.providers:
             try:
-                cells += make_cells([folder / bundle], [provider], group.threads)
+                cells += make_cells([folder / bundle], [provider], group.threads, users=users)
             except OdllmError as error:
                 name, reason = Path(bundle).name, " ".join(str(error).split())
                 failures += [

@@ -16,7 +16,7 @@ from mobile_bench.verdict import Comparison
 _MIB = 2**20
 _HEADER = (
     *("bundle, provider, threads", "p50 ms", "p90 ms", "load ms", "peak MiB", "disk MiB"),
-    *("matrix products", "items"),
+    *("matrix products", "items", "NDCG@10"),
 )
 
 
@@ -81,6 +81,7 @@ def _cells(row: Row) -> list[str]:
         *(f"{size / _MIB:.1f}" for size in (row.peak_memory_bytes, row.bundle_bytes)),
         f"{row.products_taken}/{row.products}",
         "–" if row.overlap is None else f"{row.overlap:.1%}",
+        "–" if row.ndcg_10 is None else f"{row.ndcg_10:.4f}",
     ]
 
 

@@ -78,10 +78,18 @@ class MeasureLoad(CellRequest, frozen=True, tag="load"):
     warm_loads: int = 3
 
 
+class HeldOut(msgspec.Struct, frozen=True):
+    """A user's history and the item that came next, as item rows."""
+
+    history: list[int]
+    target: int
+
+
 class Inspect(CellRequest, frozen=True, tag="inspect"):
-    """Run once under the profiler, and ask the first `golden_cases` golden cases; all of them if None."""
+    """Run once under the profiler; ask the first `golden_cases` golden cases, all of them if None, and `held_out`."""
 
     golden_cases: int | None = None
+    held_out: list[HeldOut] = []
 
 
 class MeasureMemory(CellRequest, frozen=True, tag="memory"):
@@ -128,6 +136,7 @@ class InspectReply(msgspec.Struct, frozen=True):
         placement: of the graph's nodes, as the profile of one call shows it.
         session_options: as the session reports them.
         agreement: with the golden lists, if the bundle has them.
+        ranks: of the held-out items, 0-based, -1 where one is not in its list.
         onnxruntime: version of the worker's.
         runtime_build: what it says about its build.
     """
@@ -135,6 +144,7 @@ class InspectReply(msgspec.Struct, frozen=True):
     placement: Placement
     session_options: dict[str, str]
     agreement: Agreement | None
+    ranks: list[int]
     onnxruntime: str
     runtime_build: str
 

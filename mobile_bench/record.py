@@ -204,6 +204,28 @@ class Memory(_Fact, frozen=True):
     calls: int
 
 
+class Quality(_Fact, frozen=True):
+    """HR and NDCG of this very run; the protocol is that of `odllm evaluate`.
+
+    Attributes:
+        dataset: its name.
+        users: whose last item was asked for.
+        hit_rate_10: share of them whose item was among the first ten.
+        ndcg_10: NDCG@10.
+        ndcg_10_low: lower end of its 95 % bootstrap interval over users.
+        ndcg_10_high: upper end of it.
+        ranks: 0-based, by user; -1 where the item was not in the list.
+    """
+
+    dataset: str
+    users: int
+    hit_rate_10: float
+    ndcg_10: float
+    ndcg_10_low: float
+    ndcg_10_high: float
+    ranks: list[int]
+
+
 class Conditions(_Fact, frozen=True):
     """How the device was at one moment. `None`: this device does not tell.
 
@@ -239,6 +261,7 @@ class Record(_Fact, frozen=True):
         load: opening it.
         memory: what it took.
         agreement: of this very run's answers with the bundle's golden lists; None if it has none.
+        quality: of this very run on held-out items; None if no dataset was given, and on stand-ins.
         conditions: of the device, before and after the timing.
         validity: whether the figures may be quoted.
         run: cells of one run were measured side by side; ratios exist between records of one run only.
@@ -254,6 +277,7 @@ class Record(_Fact, frozen=True):
     load: Load
     memory: Memory
     agreement: Agreement | None
+    quality: Quality | None
     conditions: tuple[Conditions, Conditions]
     validity: Validity
     run: str

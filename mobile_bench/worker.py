@@ -25,6 +25,7 @@ from mobile_bench.errors import BenchError
 from mobile_bench.memory import MemorySampler, peak_resident_bytes, resident_memory
 from mobile_bench.page_cache import drop_page_cache
 from mobile_bench.placement import Node, check_placement, make_placement, read_profile
+from mobile_bench.quality import target_ranks
 from odllm_artifact import OdllmError
 from odllm_export.bundle import GOLDEN, read_manifest
 from odllm_export.engine import Options
@@ -76,6 +77,7 @@ def inspect(request: protocol.Inspect) -> protocol.InspectReply:
         placement=placement,
         session_options=_session_options(opened.recommender),
         agreement=agreement,
+        ranks=target_ranks(opened.recommender, request.held_out),
         onnxruntime=onnxruntime.__version__,
         runtime_build=onnxruntime.get_build_info(),
     )

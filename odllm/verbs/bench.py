@@ -30,6 +30,10 @@ def bench(
     threads: Annotated[str, typer.Option(help="Numbers of threads, such as 1,2.")] = "1",
     min_seconds: Annotated[float, typer.Option(help="Least time of timed calls a cell.")] = 3.0,
     min_calls: Annotated[int, typer.Option(help="Fewest timed calls a cell.")] = 50,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Dataset folder: also measure HR and NDCG of this very run on held-out items.")
+    ] = None,
+    users: Annotated[int, typer.Option(min=1, help="Users of --dataset, drawn by seed 0.")] = 500,
     json_output: Annotated[bool, typer.Option("--json", help="Print records as JSON.")] = False,
     out_file: Annotated[Path | None, typer.Option("--out", help="Write the records to this file.")] = None,
     soak: Annotated[int, typer.Option(help="Instead: make this many calls and watch the memory.")] = 0,
@@ -47,6 +51,7 @@ def bench(
     from mobile_bench.host import measure
     from mobile_bench.plan import is_plan, run_plan
     from mobile_bench.protocol import Settings
+    from mobile_bench.quality import choose_users
     from mobile_bench.record import to_builtins
     from odllm_artifact import write_json
 
@@ -57,7 +62,14 @@ def bench(
             results = run_plan(bundles[0], out_file, progress=progress)
         else:
             settings = Settings(min_seconds=min_seconds, min_calls=min_calls, max_seconds=max(120.0, min_seconds))
-            results = measure(bundles, providers=providers, threads=thread_counts, settings=settings, progress=progress)
+            results = measure(
+                bundles,
+                providers=providers,
+                threads=thread_counts,
+                settings=settings,
+                users=None if dataset is None else choose_users(dataset, users),
+                progress=progress,
+            )
             if out_file is not None:
                 out_file.parent.mkdir(parents=True, exist_ok=True)
                 write_json(out_file, to_builtins(results))
@@ -100,7 +112,7 @@ def _print_results(results: Results) -> None:
             f"Time to top-k: {device.cpu_model}, {device.cores} cores",
             [
                 *("bundle, provider, threads", "p50 ms", "p90 ms", "CPU ms", "load ms", "peak MiB", "disk MiB"),
-                *("nodes", "matrix products", "items"),
+                *("nodes", "matrix products", "items", "NDCG@10"),
             ],
             [_cells(record, row) for record, row in zip(records, rows, strict=True)],
         )
@@ -135,6 +147,7 @@ def _cells(record: Record, row: Row) -> list[str]:
         f"{row.nodes_placed.get(name, 0)}/{sum(row.nodes_placed.values())}",
         f"{row.products_taken}/{row.products}",
         "–" if row.overlap is None else f"{row.overlap:.1%}",
+        "–" if row.ndcg_10 is None else f"{row.ndcg_10:.4f}",
     ]
 
 

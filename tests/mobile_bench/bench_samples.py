@@ -93,6 +93,7 @@ def record(
             calls=20,
         ),
         agreement=AGREEMENT,
+        quality=None,
         conditions=(UNTOLD, UNTOLD),
         validity=Validity(valid=True, reasons=[]),
         run=run,

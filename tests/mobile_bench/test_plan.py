@@ -100,7 +100,7 @@ def test_groups_are_known_by_what_decides_them(written: Path, tmp_path: Path) ->
     other = tmp_path / "other.yaml"
     other.write_text(written.read_text().replace("min_calls: 4", "min_calls: 5"))
     keys = [
-        [plan._prepare(group, tmp_path).key(read.settings) for group in read.groups]
+        [plan._prepare(group, tmp_path, None).key(read.settings) for group in read.groups]
         for read in (read_plan(written), read_plan(written), read_plan(other))
     ]
     assert keys[0] == keys[1]
