@@ -24,8 +24,8 @@ from mobile_bench.errors import BenchError
 from mobile_bench.host import measure_cells
 from mobile_bench.protocol import Settings
 from mobile_bench.quality import HeldOutUsers, choose_users
-from mobile_bench.record import Failure, Results, read_results, to_builtins
-from odllm_artifact import OdllmError, Progress, partial_folder, sha256_file, silent, write_json
+from mobile_bench.record import Failure, Results, read_results, write_results
+from odllm_artifact import OdllmError, Progress, partial_folder, sha256_file, silent
 from odllm_export.bundle import MANIFEST
 
 SUFFIXES = (".yaml", ".yml")
@@ -120,13 +120,13 @@ def run_plan(path: Path, out: Path, *, progress: Progress = silent) -> Results:
         else:
             results = measure_cells(group.cells, plan.settings, _part(progress, number, len(groups), group.name))
             results = msgspec.structs.replace(results, failures=[*group.failures, *results.failures])
-            write_json(file, to_builtins(results))
+            write_results(results, file)
             found.append(results)
     together = Results(
         records=[record for one in found for record in one.records],
         failures=[failure for one in found for failure in one.failures],
     )
-    write_json(out, to_builtins(together))
+    write_results(together, out)
     for file in kept.glob("*.json"):
         file.unlink()
     kept.rmdir()

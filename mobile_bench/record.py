@@ -16,6 +16,7 @@ import msgspec
 
 from mobile_bench.errors import ComparisonError, RecordError
 from mobile_bench.placement import Placement
+from odllm_artifact import write_json
 from odllm_export.golden_check import Agreement
 
 SCHEMA_VERSION = 2
@@ -356,6 +357,16 @@ def cell_label(bundle: str, provider: str, threads: int) -> str:
 def to_builtins(results: Results) -> dict[str, Any]:
     """Return results as plain dicts and lists."""
     return dict(msgspec.to_builtins(results))
+
+
+def write_results(results: Results, path: Path) -> None:
+    """Write a file of records, whole or not at all; its folder is created.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, to_builtins(results))
 
 
 def read_results(path: Path) -> Results:

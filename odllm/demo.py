@@ -21,7 +21,7 @@ from lcrec.model import find_preset
 from lcrec.train import dataset_facts, train
 from mobile_bench.host import measure, require_records
 from mobile_bench.protocol import Settings
-from mobile_bench.record import to_builtins
+from mobile_bench.record import write_results
 from mobile_bench.report.page import write_report
 from odllm.calibrating import Calibrated
 from odllm.compressing import compress_folder, recover_folder, recovery_options
@@ -205,7 +205,7 @@ class Demo(DemoFolder):
         for record in require_records(results):
             for reason in record.validity.reasons:
                 say(f"note: {record.bundle.name}: {reason}")
-        write_json(self.out / "bench.json", to_builtins(results))
+        write_results(results, self.out / "bench.json")
 
     def _report(self) -> None:
         write_report(report_content(self, self.settings), self.report)

@@ -20,10 +20,8 @@ _CELL_FAILED = 4
 
 
 def bench(
-    bundles: Annotated[
-        list[Path],
-        typer.Argument(help="Bundle folders, measured side by side; or a plan.yaml."),
-    ],
+    context: typer.Context,
+    bundles: Annotated[list[Path], typer.Argument(help="Bundle folders, measured side by side; or a plan.yaml.")],
     provider: Annotated[
         str, typer.Option(help="Execution providers, such as cpu,webgpu; `odllm providers list` has them.")
     ] = "cpu",
@@ -52,28 +50,47 @@ def bench(
     from mobile_bench.plan import is_plan, run_plan
     from mobile_bench.protocol import Settings
     from mobile_bench.quality import choose_users
-    from mobile_bench.record import to_builtins
-    from odllm_artifact import write_json
 
     with progress_bar("measuring") as progress:
         if is_plan(bundles):
-            if out_file is None:
-                raise typer.BadParameter("a plan writes its records to a file: give --out FILE")
-            results = run_plan(bundles[0], out_file, progress=progress)
+            results = run_plan(bundles[0], _only_the_plan(context, out_file), progress=progress)
         else:
             settings = Settings(min_seconds=min_seconds, min_calls=min_calls, max_seconds=max(120.0, min_seconds))
+            held_out = None if dataset is None else choose_users(dataset, users)
             results = measure(
                 bundles,
                 providers=providers,
                 threads=thread_counts,
                 settings=settings,
-                users=None if dataset is None else choose_users(dataset, users),
+                users=held_out,
                 progress=progress,
             )
-            if out_file is not None:
-                out_file.parent.mkdir(parents=True, exist_ok=True)
-                write_json(out_file, to_builtins(results))
+    _report(results, out_file, json_output)
+
+
+def _only_the_plan(context: typer.Context, out_file: Path | None) -> Path:
+    """Return where a plan's records go.
+
+    Raises:
+        typer.BadParameter: nowhere, or an option was given that the plan decides.
+    """
+    decided = ("provider", "threads", "min_seconds", "min_calls", "dataset", "users")
+    sources = {name: context.get_parameter_source(name) for name in decided}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise typer.BadParameter(f"a plan decides that itself: leave out {options}")
+    if out_file is None:
+        raise typer.BadParameter("a plan writes its records to a file: give --out FILE")
+    return out_file
+
+
+def _report(results: Results, out_file: Path | None, json_output: bool) -> None:
+    """Write and print results; the exit code says whether a cell failed."""
+    from mobile_bench.record import to_builtins, write_results
+
     if out_file is not None:
+        write_results(results, out_file)
         say(f"records written to {out_file}")
     if json_output:
         print_json(to_builtins(results))

@@ -51,3 +51,17 @@ def test_compare_reads_what_bench_wrote(bundle: Path, tmp_path: Path) -> None:
     assert json.loads(found.stdout)["comparisons"] == []
     for wrong in (["--format", "pdf"], ["--clock", "sun"], [str(files[0])] * 2):
         assert CliRunner().invoke(program, [str(files[0]), *wrong]).exit_code == 2
+
+
+def test_a_plan_decides_everything_but_where_its_records_go(bundle: Path, tmp_path: Path) -> None:
+    plan, out = tmp_path / "plan.yaml", tmp_path / "records.json"
+    settings = "{min_seconds: 0, min_calls: 4, min_rounds: 2, warm_loads: 1, memory_calls: 1, warm_up_calls: 1}"
+    plan.write_text(f"settings: {settings}\ngroups: [{{name: a, bundles: [{bundle}], providers: [cpu, nnapi]}}]\n")
+    for wrong, what in ([], "give --out FILE"), (["--threads", "2", "--out", str(out)], "leave out --threads"):
+        refused = CliRunner().invoke(app, [str(plan), *wrong])
+        assert refused.exit_code == 2
+        assert what in " ".join(refused.output.replace("│", " ").split())
+    measured = CliRunner().invoke(app, [str(plan), "--out", str(out)])
+    assert measured.exit_code == 4, measured.output
+    assert "✗ tiny · nnapi · 1 thread" in measured.stdout
+    assert len(read_results(out).records) == 1
