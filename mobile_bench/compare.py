@@ -27,6 +27,7 @@ class Row(msgspec.Struct, frozen=True):
     wall_ms_p50: float | None
     wall_ms_p90: float | None
     cpu_ms_p50: float | None
+    incremental_ms_p50: float | None
     load_cold_ms: float | None
     load_warm_ms: float | None
     peak_memory_bytes: int
@@ -110,6 +111,7 @@ def _row(record: Record) -> Row:
         wall_ms_p50=None if timing is None else timing.wall.p50,
         wall_ms_p90=None if timing is None else timing.wall.p90,
         cpu_ms_p50=None if timing is None else timing.cpu.p50,
+        incremental_ms_p50=None if record.phases is None else record.phases.incremental.p50,
         load_cold_ms=None if timing is None else record.load.cold_ms,
         load_warm_ms=None if timing is None else float(np.median(record.load.warm_ms)),
         peak_memory_bytes=record.memory.peak_memory_bytes,

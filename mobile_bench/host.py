@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
+import numpy as np
 
 from mobile_bench import protocol
 from mobile_bench.cell import Cell, make_cells
@@ -20,13 +21,14 @@ from mobile_bench.errors import BenchError, DeviceError, WorkerError
 from mobile_bench.histories import workload
 from mobile_bench.protocol import Settings
 from mobile_bench.quality import HeldOutUsers, summarize
-from mobile_bench.record import Conditions, Execution, Failure, Load, Memory, Record, Results, Timing
+from mobile_bench.record import Conditions, Execution, Failure, Load, Memory, Phases, Record, Results, Timing
 from mobile_bench.rounds import calls_per_round, run_rounds
+from mobile_bench.statistics import distribution
 from mobile_bench.timed_cell import OpenCell
 from mobile_bench.validity import judge
 from odllm_artifact import Progress, silent
 
-_PASSES = 3
+_PASSES = 4
 _PASS_ESTIMATE_S = 2.0
 _EMULATED_CASES = 8
 """Golden cases that are asked where an emulator or a software driver takes seconds a call."""
@@ -41,6 +43,7 @@ class _Passes:
     inspected: protocol.InspectReply
     load: protocol.LoadReply
     memory: Memory
+    phases: Phases | None
 
 
 def measure(
@@ -137,6 +140,7 @@ def _passes_of(cell: Cell, settings: Settings) -> _Passes:
         _tried_twice(_inspection, cell, settings),
         _tried_twice(_load_pass, cell, settings),
         _tried_twice(_memory_pass, cell, settings),
+        _tried_twice(_phases_pass, cell, settings) if cell.is_timed else None,
     )
 
 
@@ -172,6 +176,23 @@ def _memory_pass(cell: Cell, settings: Settings) -> Memory:
         anonymous_peak_bytes=reply.anonymous_peak_bytes,
         file_backed_peak_bytes=reply.file_backed_peak_bytes,
         calls=settings.memory_calls,
+    )
+
+
+def _phases_pass(cell: Cell, settings: Settings) -> Phases:
+    with cell.start_worker() as worker:
+        request = protocol.MeasurePhases(*cell.opening, calls=settings.phase_calls)
+        reply = worker.ask(request, protocol.PhasesReply, timeout_s=settings.timeout_s)
+    whole, repeated = np.asarray(reply.whole_ms), np.asarray(reply.repeated_ms)
+    return Phases(
+        whole_ms=reply.whole_ms,
+        incremental_ms=reply.incremental_ms,
+        repeated_ms=reply.repeated_ms,
+        whole=distribution(whole),
+        incremental=distribution(reply.incremental_ms),
+        repeated=distribution(repeated),
+        prefill=distribution(whole - repeated),
+        per_step=distribution(repeated / len(cell.manifest.prompt.code_sizes)),
     )
 
 
@@ -223,6 +244,7 @@ def _record(
         ),
         workload=workload(cell.histories, cell.manifest, settings.warm_up_calls),
         time_to_top_k=timing,
+        phases=passes.phases,
         load=Load(cold_ms=load.cold_ms, page_cache=load.page_cache, warm_ms=load.warm_ms),
         memory=passes.memory,
         agreement=inspected.agreement,

@@ -2,7 +2,7 @@
 
 A worker reads one JSON request a line on standard input and answers each with one JSON line. It opens at most
 one bundle and stays alive, so that the rounds of several cells can alternate. The passes never mix: load, placement
-with lists, memory and timing have a fresh process each.
+with lists, memory, phases and timing have a fresh process each.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         warm_up_calls: thrown away before the first round.
         warm_loads: opens after the cold one.
         memory_calls: calls of the memory pass.
+        phase_calls: of each kind in the pass that takes a call apart.
         timeout_s: how long one request to a worker may take before it is given up.
     """
 
@@ -38,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     warm_up_calls: int = 3
     warm_loads: int = 3
     memory_calls: int = 20
+    phase_calls: int = 20
     timeout_s: float = 600.0
 
     def __post_init__(self) -> None:
@@ -46,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Raises:
             BenchError: a minimum below what a measurement needs.
         """
-        for name in ("min_calls", "min_rounds", "warm_up_calls", "warm_loads", "memory_calls"):
+        for name in ("min_calls", "min_rounds", "warm_up_calls", "warm_loads", "memory_calls", "phase_calls"):
             if getattr(self, name) < 1:
                 raise BenchError(f"{name} is {getattr(self, name)}; at least 1 is needed")
         if not 0 <= self.min_seconds <= self.max_seconds or self.timeout_s <= 0:
@@ -98,6 +100,12 @@ class MeasureMemory(CellRequest, frozen=True, tag="memory"):
     calls: int = 20
 
 
+class MeasurePhases(CellRequest, frozen=True, tag="phases"):
+    """Make calls from nothing, with one item new, and with nothing new, by turns."""
+
+    calls: int = 20
+
+
 class Open(CellRequest, frozen=True, tag="open"):
     """Open for timing and warm up."""
 
@@ -118,7 +126,7 @@ class Soak(msgspec.Struct, frozen=True, tag_field="do", tag="soak"):
     every: int
 
 
-Request = MeasureLoad | Inspect | MeasureMemory | Open | Round | Soak
+Request = MeasureLoad | Inspect | MeasureMemory | MeasurePhases | Open | Round | Soak
 
 
 class LoadReply(msgspec.Struct, frozen=True):
@@ -156,6 +164,14 @@ class MemoryReply(msgspec.Struct, frozen=True):
     peak_memory_bytes: int
     anonymous_peak_bytes: int | None
     file_backed_peak_bytes: int | None
+
+
+class PhasesReply(msgspec.Struct, frozen=True):
+    """Answer to `MeasurePhases`; fields as in `record.Phases`."""
+
+    whole_ms: list[float]
+    incremental_ms: list[float]
+    repeated_ms: list[float]
 
 
 class OpenReply(msgspec.Struct, frozen=True):

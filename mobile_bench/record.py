@@ -172,6 +172,31 @@ class Timing(_Fact, frozen=True):
     other_load_cores: float
 
 
+class Phases(_Fact, frozen=True):
+    """A call taken apart, by what it does not have to compute; a pass of its own, not side by side with other cells.
+
+    Attributes:
+        whole_ms: calls from nothing, as in `Timing`.
+        incremental_ms: the same histories in a session that knows all but the last item: what an app calls when its
+            user taps.
+        repeated_ms: once more with nothing new: the prompt's last tokens, the search and the ranking are left.
+        whole: summary of `whole_ms`.
+        incremental: summary of `incremental_ms`.
+        repeated: summary of `repeated_ms`.
+        prefill: of whole − repeated, pair by pair: what the prompt costs.
+        per_step: of repeated ÷ levels: what a pass of the search costs, with its share of everything around.
+    """
+
+    whole_ms: list[float]
+    incremental_ms: list[float]
+    repeated_ms: list[float]
+    whole: Distribution
+    incremental: Distribution
+    repeated: Distribution
+    prefill: Distribution
+    per_step: Distribution
+
+
 class Load(_Fact, frozen=True):
     """Opening the bundle: hashes checked, catalogue read, session made.
 
@@ -259,6 +284,7 @@ class Record(_Fact, frozen=True):
         execution: how.
         workload: what was asked.
         time_to_top_k: None on kinds of device whose latency means nothing.
+        phases: such a call taken apart; None where it is.
         load: opening it.
         memory: what it took.
         agreement: of this very run's answers with the bundle's golden lists; None if it has none.
@@ -275,6 +301,7 @@ class Record(_Fact, frozen=True):
     execution: Execution
     workload: Workload
     time_to_top_k: Timing | None
+    phases: Phases | None
     load: Load
     memory: Memory
     agreement: Agreement | None

@@ -101,6 +101,25 @@ def measure_memory(request: protocol.MeasureMemory) -> protocol.MemoryReply:
     return protocol.MemoryReply(before, peak_resident_bytes(), sampler.anonymous_peak, sampler.file_backed_peak)
 
 
+def measure_phases(request: protocol.MeasurePhases) -> protocol.PhasesReply:
+    """Ask about histories from nothing, with their last item new, and with nothing new; by turns, after a warm-up."""
+    opened = OpenedBundle(request)
+    recommender = opened.recommender
+    window = recommender.manifest.prompt.max_items
+    whole: list[float] = []
+    incremental: list[float] = []
+    repeated: list[float] = []
+    for number in range(-1, request.calls):
+        history = opened.histories[number % len(opened.histories)][-window:]
+        session = recommender.session()
+        if len(history) > 1:
+            session.recommend_rows(history[:-1])
+        incremental.append(_ms(lambda: session.recommend_rows(history)))  # noqa: B023 — called at once
+        repeated.append(_ms(lambda: session.recommend_rows(history)))  # noqa: B023
+        whole.append(_ms(lambda: recommender.recommend_rows(history)))  # noqa: B023
+    return protocol.PhasesReply(whole[1:], incremental[1:], repeated[1:])
+
+
 def warm_up(opened: Callee, calls: int) -> protocol.OpenReply:
     """Make calls that do not count, and say how long the last one took."""
     started = time.perf_counter_ns()
@@ -160,6 +179,8 @@ class Session:
                 return inspect(request)
             case protocol.MeasureMemory():
                 return measure_memory(request)
+            case protocol.MeasurePhases():
+                return measure_phases(request)
             case protocol.Open():
                 self.opened = OpenedBundle(request)
                 return warm_up(self.opened, request.warm_up_calls)
@@ -192,8 +213,13 @@ def serve(answer: Callable[[Any], msgspec.Struct], requests: Any) -> None:
 
 def _open_ms(request: protocol.CellRequest) -> float:
     gc.collect()
+    return _ms(lambda: OpenedBundle(request))
+
+
+def _ms(act: Callable[[], object]) -> float:
+    """Return how long something takes."""
     started = time.perf_counter_ns()
-    OpenedBundle(request)
+    act()
     return (time.perf_counter_ns() - started) / 1e6
 
 

@@ -12,7 +12,7 @@ from odllm.console import out, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from mobile_bench.compare import Row
-    from mobile_bench.record import Record, Results
+    from mobile_bench.record import Results
     from mobile_bench.soak import SoakReport
 
 _MIB = 2**20
@@ -125,18 +125,13 @@ def _print_results(results: Results) -> None:
     rows = table_rows(records)
     if records:
         device = records[0].device
+        print_times(f"Time to top-k: {device.cpu_model}, {device.cores} cores", rows)
         print_table(
-            f"Time to top-k: {device.cpu_model}, {device.cores} cores",
-            [
-                *("bundle, provider, threads", "p50 ms", "p90 ms", "CPU ms", "load ms", "peak MiB", "disk MiB"),
-                *("nodes", "matrix products", "items", "NDCG@10"),
-            ],
-            [_cells(record, row) for record, row in zip(records, rows, strict=True)],
+            "What ran, and what it took",
+            ["bundle, provider, threads", "peak MiB", "disk MiB", "products", "items", "NDCG@10"],
+            [_cells(row) for row in rows],
         )
-        _line("nodes, matrix products: how many ran on the provider; items: share of the golden lists' that came back")
-    for row in rows:
-        for reason in row.reasons:
-            _line(f"! {row.label}: {reason}")
+        _line("products: matrix products that ran on the provider; items: share of the golden lists' that came back")
     for record in records:
         if record.time_to_top_k is None:
             _line(f"  {record.label}: runs on {record.device.device_kind}, so its lists count and its time does not")
@@ -147,21 +142,31 @@ def _print_results(results: Results) -> None:
 
 
 def _line(text: str) -> None:
-    out.print(text, highlight=False, soft_wrap=True)
+    out.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def _cells(record: Record, row: Row) -> list[str]:
-    from odllm_export.providers import find_provider
+def print_times(title: str, rows: Sequence[Row]) -> None:
+    """Print the times of cells, and why those with a mark are not to be quoted."""
+    times = [
+        (row.wall_ms_p50, row.wall_ms_p90, row.cpu_ms_p50, row.incremental_ms_p50, row.load_cold_ms) for row in rows
+    ]
+    print_table(
+        title,
+        ["bundle, provider, threads", "p50 ms", "p90 ms", "CPU ms", "one new item", "load ms"],
+        [
+            [row.label + ("" if row.valid else " !"), *("–" if time is None else f"{time:.2f}" for time in cells)]
+            for row, cells in zip(rows, times, strict=True)
+        ],
+    )
+    for row in rows:
+        for reason in row.reasons:
+            _line(f"! {row.label}: {reason}")
 
-    name = find_provider(record.execution.provider).runtime_name
-    times = (row.wall_ms_p50, row.wall_ms_p90, row.cpu_ms_p50, row.load_cold_ms)
-    sizes = (row.peak_memory_bytes, row.bundle_bytes)
-    label = f"{record.bundle.name}, {record.execution.provider}, {record.execution.threads}"
+
+def _cells(row: Row) -> list[str]:
     return [
-        label + ("" if row.valid else " !"),
-        *("–" if time is None else f"{time:.2f}" for time in times),
-        *(f"{size / _MIB:.1f}" for size in sizes),
-        f"{row.nodes_placed.get(name, 0)}/{sum(row.nodes_placed.values())}",
+        row.label,
+        *(f"{size / _MIB:.1f}" for size in (row.peak_memory_bytes, row.bundle_bytes)),
         f"{row.products_taken}/{row.products}",
         "–" if row.overlap is None else f"{row.overlap:.1%}",
         "–" if row.ndcg_10 is None else f"{row.ndcg_10:.4f}",

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from odllm.console import out, print_table
+from odllm.console import out
+from odllm.verbs.bench import print_times
 
 
 def compare(
@@ -42,15 +43,6 @@ def compare(
     if output != "table":
         sys.stdout.write(PRINTERS[output](rows, comparisons))
         return
-    header = ["bundle, provider, threads", "p50 ms", "p90 ms", "CPU ms", "load ms"]
-    times = [(row.wall_ms_p50, row.wall_ms_p90, row.cpu_ms_p50, row.load_cold_ms) for row in rows]
-    shown = [
-        [row.label + ("" if row.valid else " !"), *("–" if time is None else f"{time:.2f}" for time in cells)]
-        for row, cells in zip(rows, times, strict=True)
-    ]
-    print_table("Time to top-k", header, shown)
-    for row in rows:
-        for reason in row.reasons:
-            out.print(f"! {row.label}: {reason}", highlight=False, soft_wrap=True, markup=False)
+    print_times("Time to top-k", rows)
     for one in comparisons:
         out.print(sentence(one), highlight=False, soft_wrap=True, markup=False)

@@ -84,6 +84,7 @@ def record(
         ),
         workload=Workload(source="random", histories=2, history_items=[3, 4], prompt_tokens=[9, 11], warm_up_calls=3),
         time_to_top_k=measured,
+        phases=None,
         load=Load(cold_ms=9.0, page_cache="dropped", warm_ms=[3.0, 5.0]),
         memory=Memory(
             before_open_bytes=1,

@@ -53,6 +53,7 @@ def first_items_graph() -> onnx.ModelProto:
         helper.make_node("MatMul", ["scalar", "ones"], ["hidden"], name="widen"),
         helper.make_node("MatMul", ["hidden", "weights"], ["logits"], name="project"),
         helper.make_node("Reshape", ["logits", "flat"], ["scores"], name="flatten"),
+        helper.make_node("Identity", ["kv_cache"], ["next_kv_cache"], name="cache"),
     ]
     int32 = {"child_start": 1, "node_code": 1, "live_items": 1, "item_path": 2, "item_order": 1, "level_width": 1}
     inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, [None]) for name in ("history", "blocked")]
@@ -65,6 +66,7 @@ def first_items_graph() -> onnx.ModelProto:
     outputs = [
         helper.make_tensor_value_info("items", TensorProto.INT64, [None]),
         helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None]),
+        helper.make_tensor_value_info("next_kv_cache", TensorProto.FLOAT, [1, 2, 1, None, WIDTH]),
     ]
     tensors = [numpy_helper.from_array(value, name) for name, value in constants.items()]
     graph = helper.make_graph(nodes, "first_items", inputs, outputs, tensors)

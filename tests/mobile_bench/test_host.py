@@ -17,7 +17,7 @@ from odllm_artifact import sha256_file
 from odllm_export.bundle import MANIFEST, WEIGHTS, read_manifest
 from odllm_export.errors import BundleError
 
-QUICK = Settings(min_seconds=0, min_calls=6, min_rounds=3, warm_loads=1, memory_calls=2, warm_up_calls=1)
+QUICK = Settings(min_seconds=0, min_calls=6, min_rounds=3, warm_loads=1, memory_calls=2, phase_calls=3, warm_up_calls=1)
 
 
 def test_two_bundles_are_measured_side_by_side(bundle: Path, golden_bundle: Path) -> None:
@@ -38,6 +38,9 @@ def test_two_bundles_are_measured_side_by_side(bundle: Path, golden_bundle: Path
     assert one.execution.session_options["intra_op_num_threads"] == "1"
     assert min(one.timing.wall_ms + one.timing.cpu_ms) >= 0
     assert one.load.cold_ms > 0
+    assert one.phases is not None
+    assert len(one.phases.whole_ms) == len(one.phases.repeated_ms) == QUICK.phase_calls
+    assert one.phases.per_step.p50 == pytest.approx(one.phases.repeated.p50 / 2)
     assert one.memory.peak_memory_bytes > one.memory.before_open_bytes > 0
     assert (one.workload.source, other.workload.source) == ("random", "golden")
     assert other.workload.prompt_tokens == [4, 7]
