@@ -1,4 +1,4 @@
-"""What is measured at a time: one bundle with one provider and one number of threads."""
+"""What is measured at a time: one bundle on one device with one provider and one number of threads."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobile_bench.device_kind import device_kind, environment_of
-from mobile_bench.environments import python_for
 from mobile_bench.errors import BenchError
 from mobile_bench.histories import Histories, choose_histories, given_histories
+from mobile_bench.host_target import HostTarget
 from mobile_bench.quality import HeldOutUsers
-from mobile_bench.record import LATENCY_KINDS, BundleIdentity, DeviceKind, cell_label
-from mobile_bench.worker_process import WorkerProcess
+from mobile_bench.record import LATENCY_KINDS, BundleIdentity, cell_label
+from mobile_bench.target import Target, Worker
 from odllm_artifact import sha256_file
 from odllm_export.bundle import MANIFEST, Manifest, bundle_bytes, check_files, read_manifest
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One bundle with one provider and one number of threads.
+    """One bundle on one device with one provider and one number of threads.
 
     Attributes:
         folder: the bundle.
@@ -27,8 +26,7 @@ class Cell:
         histories: what it is asked about.
         provider: by the command line's name.
         threads: of the intra-op pool.
-        kind: of the device that the provider runs on here.
-        python: whose onnxruntime has the provider.
+        target: the device.
         users: held-out users to ask about, if any.
     """
 
@@ -37,8 +35,7 @@ class Cell:
     histories: Histories
     provider: str
     threads: int
-    kind: DeviceKind
-    python: Path
+    target: Target
     users: HeldOutUsers | None
 
     @property
@@ -49,16 +46,20 @@ class Cell:
     @property
     def is_timed(self) -> bool:
         """Whether its latency means something."""
-        return self.kind in LATENCY_KINDS
+        return self.target.kind in LATENCY_KINDS
 
     @property
     def opening(self) -> tuple[str, str, int, list[list[int]]]:
         """What a worker's request to open it begins with."""
-        return str(self.folder), self.provider, self.threads, self.histories.rows
+        return self.target.path_of(self.folder, self.manifest), self.provider, self.threads, self.histories.rows
 
-    def start_worker(self) -> WorkerProcess:
-        """Start a fresh process with the provider's onnxruntime."""
-        return WorkerProcess(self.name, python=self.python, environment=environment_of(self.provider))
+    def install(self) -> None:
+        """Bring the bundle to the device, unless it is there."""
+        self.target.install(self.folder, self.manifest)
+
+    def start_worker(self) -> Worker:
+        """Start a fresh worker on the device."""
+        return self.target.start_worker(self.name)
 
     def identity(self) -> BundleIdentity:
         """Return what records say about the bundle."""
@@ -85,6 +86,7 @@ def make_cells(
     threads: Sequence[int],
     rows: Sequence[Sequence[int]] | None = None,
     users: HeldOutUsers | None = None,
+    target: Target | None = None,
 ) -> list[Cell]:
     """Return every bundle with every provider and every number of threads, its files checked.
 
@@ -94,6 +96,7 @@ def make_cells(
         threads: numbers of threads of the runtime's pool.
         rows: histories as item rows for all bundles alike; each bundle's own if not given.
         users: held-out users whose next items are looked for; none if not given.
+        target: the device; this host, with whatever each provider needs, if not given.
 
     Raises:
         BenchError: nothing to measure, a provider that is not installed, or a number of threads below 1.
@@ -103,7 +106,7 @@ def make_cells(
         raise BenchError("nothing to measure: name at least one bundle, one provider and one number of threads")
     if min(threads) < 1:
         raise BenchError(f"{min(threads)} threads were asked for; at least 1 is needed")
-    pythons = {provider: python_for(provider) for provider in providers}
+    targets: dict[str, Target] = {provider: target or HostTarget.of(provider) for provider in providers}
     cells = []
     for folder in bundles:
         manifest = read_manifest(folder)
@@ -112,8 +115,8 @@ def make_cells(
             users.cases(folder)  # before anything is measured
         histories = choose_histories(folder, manifest) if rows is None else given_histories(rows, manifest)
         cells += [
-            Cell(folder.absolute(), manifest, histories, provider, count, device_kind(provider), python, users)
-            for provider, python in pythons.items()
+            Cell(folder.absolute(), manifest, histories, provider, count, device, users)
+            for provider, device in targets.items()
             for count in threads
         ]
     return cells

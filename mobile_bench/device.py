@@ -16,7 +16,7 @@ _CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal",
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
-def host_device(kind: DeviceKind, version: str, build: str) -> Device:
+def host_device(kind: DeviceKind, version: str, build: str | None) -> Device:
     """Return what this host says about itself.
 
     Args:
@@ -37,6 +37,7 @@ def host_device(kind: DeviceKind, version: str, build: str) -> Device:
         onnxruntime=version,
         runtime_build=build,
         python=platform.python_version(),
+        browser=None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Measuring bundles on this host: a fresh process a pass, timing rounds side by side."""
+"""Measuring bundles: a fresh worker a pass, timing rounds side by side."""
 
 from __future__ import annotations
 
@@ -16,17 +16,32 @@ import numpy as np
 
 from mobile_bench import protocol
 from mobile_bench.cell import Cell, make_cells
-from mobile_bench.device import host_conditions, host_device
 from mobile_bench.errors import BenchError, DeviceError, WorkerError
 from mobile_bench.histories import workload
+from mobile_bench.placement import Placement, check_placement, make_placement
 from mobile_bench.protocol import Settings
-from mobile_bench.quality import HeldOutUsers, summarize
-from mobile_bench.record import Conditions, Execution, Failure, Load, Memory, Phases, Record, Results, Timing
+from mobile_bench.quality import HeldOutUsers
+from mobile_bench.questions import choose_questions
+from mobile_bench.record import (
+    Conditions,
+    Device,
+    Execution,
+    Failure,
+    Load,
+    Memory,
+    Phases,
+    Quality,
+    Record,
+    Results,
+    Timing,
+)
 from mobile_bench.rounds import calls_per_round, run_rounds
 from mobile_bench.statistics import distribution
 from mobile_bench.timed_cell import OpenCell
 from mobile_bench.validity import judge
 from odllm_artifact import Progress, silent
+from odllm_export.golden_check import Agreement
+from odllm_export.providers import find_provider
 
 _PASSES = 4
 _PASS_ESTIMATE_S = 2.0
@@ -37,10 +52,21 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
+class _Inspected:
+    """What one profiled run and the answers to questions say."""
+
+    device: Device
+    placement: Placement
+    session_options: dict[str, str]
+    agreement: Agreement | None
+    quality: Quality | None
+
+
+@dataclass(frozen=True)
 class _Passes:
     """What the passes before the timing found."""
 
-    inspected: protocol.InspectReply
+    inspected: _Inspected
     load: protocol.LoadReply
     memory: Memory
     phases: Phases | None
@@ -79,12 +105,13 @@ def measure(
 def measure_cells(cells: Sequence[Cell], settings: Settings, progress: Progress = silent) -> Results:
     """Measure cells side by side, as `measure` does."""
     passes, failures = _all_passes(cells, settings, progress)
-    before = host_conditions()
+    targets = {cell.target for cell in passes}
+    before = {target: target.conditions() for target in targets}
     timings, stopped = _time_cells([cell for cell in passes if cell.is_timed], settings, progress)
-    moments = (before, host_conditions())
+    moments = {target: (before[target], target.conditions()) for target in targets}
     run = uuid.uuid4().hex
     records = [
-        _record(cell, run, settings, passed, timings.get(cell), moments)
+        _record(cell, run, settings, passed, timings.get(cell), moments[cell.target])
         for cell, passed in passes.items()
         if cell not in stopped
     ]
@@ -134,6 +161,7 @@ def _all_passes(
 
 
 def _passes_of(cell: Cell, settings: Settings) -> _Passes:
+    cell.install()
     if not cell.is_timed:
         settings = msgspec.structs.replace(settings, warm_loads=1, memory_calls=1)
     return _Passes(
@@ -152,11 +180,32 @@ def _tried_twice(run: Callable[[Cell, Settings], Found], cell: Cell, settings: S
         return run(cell, settings)
 
 
-def _inspection(cell: Cell, settings: Settings) -> protocol.InspectReply:
+def _inspection(cell: Cell, settings: Settings) -> _Inspected:
+    questions = choose_questions(
+        cell.folder,
+        cell.manifest,
+        cell.users if cell.is_timed else None,
+        most_golden=None if cell.is_timed else _EMULATED_CASES,
+    )
+    asked = protocol.Inspect(*cell.opening, questions=questions.asked)
+    found = _inspect(cell, asked, settings)
+    alone = found
+    if cell.provider != cell.target.reference_provider:
+        reference = msgspec.structs.replace(asked, provider=cell.target.reference_provider, questions=[])
+        alone = _inspect(cell, reference, settings)
+    placement = make_placement(found.nodes, alone.nodes)
+    check_placement(placement, cell.provider, find_provider(cell.provider).runtime_name)
+    return _Inspected(
+        device=cell.target.device(found),
+        placement=placement,
+        session_options=found.session_options,
+        agreement=questions.agreement(found.answers),
+        quality=questions.quality(found.answers),
+    )
+
+
+def _inspect(cell: Cell, request: protocol.Inspect, settings: Settings) -> protocol.InspectReply:
     with cell.start_worker() as worker:
-        most = None if cell.is_timed else _EMULATED_CASES
-        held_out = cell.users.cases(cell.folder) if cell.users is not None and cell.is_timed else []
-        request = protocol.Inspect(*cell.opening, golden_cases=most, held_out=held_out)
         return worker.ask(request, protocol.InspectReply, timeout_s=settings.timeout_s)
 
 
@@ -231,11 +280,10 @@ def _record(
     moments: tuple[Conditions, Conditions],
 ) -> Record:
     load, inspected = passes.load, passes.inspected
-    device = host_device(cell.kind, inspected.onnxruntime, inspected.runtime_build)
     timing, restarts = timed or (None, 0)
     return Record(
         bundle=cell.identity(),
-        device=device,
+        device=inspected.device,
         execution=Execution(
             provider=cell.provider,
             placement=inspected.placement,
@@ -248,7 +296,8 @@ def _record(
         load=Load(cold_ms=load.cold_ms, page_cache=load.page_cache, warm_ms=load.warm_ms),
         memory=passes.memory,
         agreement=inspected.agreement,
-        quality=summarize(cell.users.dataset, inspected.ranks) if cell.users is not None and inspected.ranks else None,
+        energy=None,
+        quality=inspected.quality,
         conditions=moments,
         validity=judge(
             timing,
@@ -256,7 +305,7 @@ def _record(
             settings,
             histories=len(cell.histories.rows),
             threads=cell.threads,
-            cores=device.cores,
+            cores=inspected.device.cores,
             restarts=restarts,
         ),
         run=run,

@@ -73,7 +73,7 @@ class _Prepared:
 
     def key(self, settings: Settings) -> str:
         """Name of what it measured: the same bundles, providers, threads and settings give the same."""
-        facts = [(c.name, sha256_file(c.folder / MANIFEST), str(c.python), c.users) for c in self.cells]
+        facts = [(c.name, sha256_file(c.folder / MANIFEST), c.target.key, c.users) for c in self.cells]
         return hashlib.sha256(msgspec.json.encode((facts, self.failures, settings))).hexdigest()[:16]
 
 

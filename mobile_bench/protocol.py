@@ -1,8 +1,12 @@
-"""How a cell is measured: the settings, and the words that the host and its worker processes exchange.
+"""How a cell is measured: the settings, and the words that the host and its workers exchange.
 
-A worker reads one JSON request a line on standard input and answers each with one JSON line. It opens at most
-one bundle and stays alive, so that the rounds of several cells can alternate. The passes never mix: load, placement
-with lists, memory, phases and timing have a fresh process each.
+A worker reads one JSON request a line and answers each with one JSON line, whatever it is: a Python process on this
+host, a program on a phone, a page in a browser. It opens at most one bundle and stays alive, so that the rounds of
+several cells can alternate. The passes never mix: load, placement with lists, memory, phases and timing have a fresh
+worker each.
+
+A worker only runs and tells. What its answers mean (placement, agreement, quality, validity) is decided here, so that
+every device is judged alike.
 """
 
 from __future__ import annotations
@@ -10,9 +14,8 @@ from __future__ import annotations
 import msgspec
 
 from mobile_bench.errors import BenchError
-from mobile_bench.placement import Placement
+from mobile_bench.placement import Node
 from mobile_bench.record import PageCache
-from odllm_export.golden_check import Agreement
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,18 +83,17 @@ class MeasureLoad(CellRequest, frozen=True, tag="load"):
     warm_loads: int = 3
 
 
-class HeldOut(msgspec.Struct, frozen=True):
-    """A user's history and the item that came next, as item rows."""
+class Question(msgspec.Struct, frozen=True):
+    """A history and the items that must not come back, as item rows."""
 
     history: list[int]
-    target: int
+    blocked: list[int] = []
 
 
 class Inspect(CellRequest, frozen=True, tag="inspect"):
-    """Run once under the profiler; ask the first `golden_cases` golden cases, all of them if None, and `held_out`."""
+    """Run once under the profiler, then answer questions."""
 
-    golden_cases: int | None = None
-    held_out: list[HeldOut] = []
+    questions: list[Question] = []
 
 
 class MeasureMemory(CellRequest, frozen=True, tag="memory"):
@@ -137,24 +139,29 @@ class LoadReply(msgspec.Struct, frozen=True):
     warm_ms: list[float]
 
 
+class RankedList(msgspec.Struct, frozen=True):
+    """A bundle's answer: item rows and their scores, best first."""
+
+    items: list[int]
+    scores: list[float]
+
+
 class InspectReply(msgspec.Struct, frozen=True):
     """Answer to `Inspect`.
 
     Attributes:
-        placement: of the graph's nodes, as the profile of one call shows it.
+        nodes: that ran in one call, as the profile shows them; each once.
+        answers: to the questions, in order.
         session_options: as the session reports them.
-        agreement: with the golden lists, if the bundle has them.
-        ranks: of the held-out items, 0-based, -1 where one is not in its list.
         onnxruntime: version of the worker's.
-        runtime_build: what it says about its build.
+        runtime_build: what it says about its build, if it does.
     """
 
-    placement: Placement
+    nodes: list[Node]
+    answers: list[RankedList]
     session_options: dict[str, str]
-    agreement: Agreement | None
-    ranks: list[int]
     onnxruntime: str
-    runtime_build: str
+    runtime_build: str | None
 
 
 class MemoryReply(msgspec.Struct, frozen=True):

@@ -8,17 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lcrec import metrics
 from lcrec.dataset import load_dataset
 from mobile_bench.errors import BenchError
-from mobile_bench.protocol import HeldOut
 from mobile_bench.record import Quality
 from odllm_export.bundle import read_items
-from odllm_export.runtime import Recommender
+
+
+class HeldOut(NamedTuple):
+    """A user's history and the item that came next, as item rows."""
+
+    history: list[int]
+    target: int
 
 
 @dataclass(frozen=True)
@@ -70,12 +75,6 @@ def choose_users(folder: Path, users: int, seed: int = 0) -> HeldOutUsers:
     )
 
 
-def target_ranks(recommender: Recommender, cases: Sequence[HeldOut]) -> list[int]:
-    """Return the 0-based rank of every target in the bundle's own list, `metrics.NOT_FOUND` where it is not there."""
-    codes = recommender.catalog.item_code_rows
-    return [_rank(recommender, np.asarray(case.history, np.int64), codes[case.target], codes) for case in cases]
-
-
 def summarize(dataset: str, ranks: Sequence[int]) -> Quality:
     """Return what a record says about ranks."""
     places = np.asarray(ranks)
@@ -90,10 +89,3 @@ def summarize(dataset: str, ranks: Sequence[int]) -> Quality:
         ndcg_10_high=high,
         ranks=list(ranks),
     )
-
-
-def _rank(
-    recommender: Recommender, history: NDArray[np.int64], target: NDArray[np.integer], codes: NDArray[np.integer]
-) -> int:
-    rows, _ = recommender.recommend_rows(history)
-    return metrics.rank_of(target, metrics.distinct_codes(rows, codes))

@@ -1,6 +1,6 @@
 """The record of one measured cell: one bundle, one provider, one number of threads, one device.
 
-Whatever did the measuring (this host today; a phone or a browser later) reports this one shape. Raw samples
+Whatever did the measuring, this host, a phone or a browser, ends in this one shape. Raw samples
 are kept, so that a figure can always be taken again. No path is in it: a bundle is known by its hashes.
 
 `python -m mobile_bench.record > docs/bench-record.schema.json` writes the JSON Schema anew.
@@ -19,7 +19,7 @@ from mobile_bench.placement import Placement
 from odllm_artifact import write_json
 from odllm_export.golden_check import Agreement
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 DeviceKind = Literal["phone", "host", "browser", "emulated-arm64", "emulated-htp", "software-gpu"]
 LATENCY_KINDS: frozenset[str] = frozenset({"phone", "host", "browser"})
@@ -80,6 +80,7 @@ class Device(_Fact, frozen=True):
         onnxruntime: version of the measuring process's, which depends on the provider.
         runtime_build: what it says about its build.
         python: version; `None` where no Python is involved.
+        browser: name and version; `None` where none is involved.
     """
 
     device_kind: DeviceKind
@@ -94,6 +95,7 @@ class Device(_Fact, frozen=True):
     onnxruntime: str
     runtime_build: str | None
     python: str | None
+    browser: str | None
 
 
 class Execution(_Fact, frozen=True):
@@ -252,6 +254,27 @@ class Quality(_Fact, frozen=True):
     ranks: list[int]
 
 
+class Energy(_Fact, frozen=True):
+    """What calls cost the device's battery or supply, beyond what it draws when idle; a pass of its own.
+
+    Attributes:
+        method: `power-rails` (the processor's own counters on a phone), `fuel-gauge` (the battery's current and
+            voltage, which hold screen and radios too) or `rapl` (a host processor's counters).
+        calls: made one after the other.
+        seconds: they took.
+        idle_watts: drawn before them, over as long.
+        joules_per_call: above idle.
+        error_joules_per_call: half of the 95 % interval, from the meter's resolution and the spread of its readings.
+    """
+
+    method: Literal["power-rails", "fuel-gauge", "rapl"]
+    calls: int
+    seconds: float
+    idle_watts: float
+    joules_per_call: float
+    error_joules_per_call: float
+
+
 class Conditions(_Fact, frozen=True):
     """How the device was at one moment. `None`: this device does not tell.
 
@@ -288,6 +311,7 @@ class Record(_Fact, frozen=True):
         load: opening it.
         memory: what it took.
         agreement: of this very run's answers with the bundle's golden lists; None if it has none.
+        energy: of a call; None where the device tells nothing that could be measured.
         quality: of this very run on held-out items; None if no dataset was given, and on stand-ins.
         conditions: of the device, before and after the timing.
         validity: whether the figures may be quoted.
@@ -305,6 +329,7 @@ class Record(_Fact, frozen=True):
     load: Load
     memory: Memory
     agreement: Agreement | None
+    energy: Energy | None
     quality: Quality | None
     conditions: tuple[Conditions, Conditions]
     validity: Validity

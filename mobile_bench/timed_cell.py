@@ -8,7 +8,7 @@ from mobile_bench import protocol
 from mobile_bench.cell import Cell
 from mobile_bench.errors import WorkerError
 from mobile_bench.protocol import Settings
-from mobile_bench.worker_process import WorkerProcess
+from mobile_bench.target import Worker
 
 MOST_RESTARTS = 1
 
@@ -23,7 +23,7 @@ class OpenCell:
 
     def __init__(self, cell: Cell, settings: Settings) -> None:
         self._cell, self._settings = cell, settings
-        self._worker: WorkerProcess | None = None
+        self._worker: Worker | None = None
         self.restarts = 0
         self.warm_call_ms = 0.0
 

@@ -1,4 +1,4 @@
-"""A measuring process: opens one bundle and answers requests about it. `python -m mobile_bench.worker`.
+"""A measuring process on this host: opens one bundle and answers requests. `python -m mobile_bench.worker`.
 
 Started by `mobile_bench.worker_process`, fresh for every pass. Reads requests of `mobile_bench.protocol` from
 standard input until it ends; so it ends with the process that started it.
@@ -24,13 +24,10 @@ from mobile_bench import protocol
 from mobile_bench.errors import BenchError
 from mobile_bench.memory import MemorySampler, peak_resident_bytes, resident_memory
 from mobile_bench.page_cache import drop_page_cache
-from mobile_bench.placement import Node, check_placement, make_placement, read_profile
-from mobile_bench.quality import target_ranks
+from mobile_bench.placement import read_profile
 from odllm_artifact import OdllmError
-from odllm_export.bundle import GOLDEN, read_manifest
+from odllm_export.bundle import read_manifest
 from odllm_export.engine import Options
-from odllm_export.golden_check import golden_agreement, read_golden
-from odllm_export.providers import find_provider
 from odllm_export.runtime import Recommender
 
 
@@ -63,32 +60,24 @@ def measure_load(request: protocol.MeasureLoad) -> protocol.LoadReply:
 
 
 def inspect(request: protocol.Inspect) -> protocol.InspectReply:
-    """Prove where the bundle's nodes run, and compare its answers with the golden ones."""
-    opened, nodes = _profiled(request)
-    alone = nodes if request.provider == "cpu" else _profiled(msgspec.structs.replace(request, provider="cpu"))[1]
-    placement = make_placement(nodes, alone)
-    check_placement(placement, request.provider, find_provider(request.provider).runtime_name)
-    agreement = None
-    if GOLDEN in opened.recommender.manifest.files:
-        golden = read_golden(Path(request.bundle))
-        asked = msgspec.structs.replace(golden, cases=golden.cases[: request.golden_cases])
-        agreement = golden_agreement(opened.recommender, asked)
+    """Tell where the bundle's nodes run, and what it answers."""
+    with tempfile.TemporaryDirectory(prefix="odllm-bench-") as scratch:
+        opened = OpenedBundle(request, str(Path(scratch) / "profile"))
+        opened.call(0)
+        nodes = read_profile(Path(opened.recommender.inference.end_profiling()))
     return protocol.InspectReply(
-        placement=placement,
+        nodes=sorted(nodes),
+        answers=[_answer(opened.recommender, question) for question in request.questions],
         session_options=_session_options(opened.recommender),
-        agreement=agreement,
-        ranks=target_ranks(opened.recommender, request.held_out),
         onnxruntime=onnxruntime.__version__,
         runtime_build=onnxruntime.get_build_info(),
     )
 
 
-def _profiled(request: protocol.CellRequest) -> tuple[OpenedBundle, set[Node]]:
-    """Open a bundle, call it once, and return it with the nodes that ran."""
-    with tempfile.TemporaryDirectory(prefix="odllm-bench-") as scratch:
-        opened = OpenedBundle(request, str(Path(scratch) / "profile"))
-        opened.call(0)
-        return opened, read_profile(Path(opened.recommender.inference.end_profiling()))
+def _answer(recommender: Recommender, question: protocol.Question) -> protocol.RankedList:
+    history, blocked = (np.asarray(rows, np.int64) for rows in (question.history, question.blocked))
+    items, scores = recommender.recommend_rows(history, blocked)
+    return protocol.RankedList(items.tolist(), scores.tolist())
 
 
 def measure_memory(request: protocol.MeasureMemory) -> protocol.MemoryReply:

@@ -6,12 +6,13 @@ ask: the graph, which gave the old lists, then computes the new ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from odllm_artifact import read_json
 from odllm_export.bundle import GOLDEN
@@ -115,7 +116,8 @@ def golden_difference(recommender: Recommender, golden: Golden) -> str | None:
         BundleError: a golden list names an item that the bundle does not have.
     """
     shared: list[float] = []
-    for number, (answer, expected) in enumerate(_asked(recommender, golden), start=1):
+    for number, (case, expected) in enumerate(golden_rows(golden, recommender.rows_of), start=1):
+        answer = recommender.recommend_rows(*case)
         if golden.min_overlap < 1:
             shared.append(overlap(answer[0], expected[0]))
             continue
@@ -127,14 +129,16 @@ def golden_difference(recommender: Recommender, golden: Golden) -> str | None:
     return None
 
 
-def golden_agreement(recommender: Recommender, golden: Golden) -> Agreement:
-    """Return how an opened bundle's answers compare with its golden lists; however far apart, it is no error.
+def golden_agreement(golden: Golden, expected_lists: Sequence[Ranked], answers: Sequence[Ranked]) -> Agreement:
+    """Return how a bundle's answers compare with its golden lists; however far apart, it is no error.
 
-    Raises:
-        BundleError: a golden list names an item that the bundle does not have.
+    Args:
+        golden: whose cases were asked.
+        expected_lists: of `golden_rows`.
+        answers: as long.
     """
     shared, equal, apart = [], 0, [0.0]
-    for answer, expected in _asked(recommender, golden):
+    for answer, expected in zip(answers, expected_lists, strict=True):
         shared.append(overlap(answer[0], expected[0]))
         equal += list_difference(*answer, *expected, tolerance=golden.score_tolerance) is None
         ours, theirs = (dict(zip(rows.tolist(), scores.tolist(), strict=True)) for rows, scores in (answer, expected))
@@ -142,11 +146,19 @@ def golden_agreement(recommender: Recommender, golden: Golden) -> Agreement:
     return Agreement(golden.computed_by, golden.min_overlap, len(shared), equal, float(np.mean(shared)), max(apart))
 
 
-def _asked(recommender: Recommender, golden: Golden) -> Iterator[tuple[Ranked, Ranked]]:
-    """Yield the bundle's answer to every golden case, and the golden one."""
+def golden_rows(golden: Golden, rows_of: Callable[[Sequence[str]], NDArray[np.int64]]) -> Iterator[tuple[Case, Ranked]]:
+    """Yield what every golden case asks, and the golden list, both as item rows.
+
+    Args:
+        golden: the cases.
+        rows_of: of item ids; raises `HistoryError` where one is unknown.
+
+    Raises:
+        BundleError: a case names an item that the bundle does not have, or has not one score an item.
+    """
     for number, case in enumerate(golden.cases, start=1):
         try:
-            history, blocked, expected = map(recommender.rows_of, (case.history, case.blocked, case.items))
+            history, blocked, expected = map(rows_of, (case.history, case.blocked, case.items))
         except HistoryError as error:
             raise BundleError(f"the golden lists do not fit their bundle: {error} Export the bundle again.") from error
         if len(case.items) != len(case.scores):
@@ -154,7 +166,7 @@ def _asked(recommender: Recommender, golden: Golden) -> Iterator[tuple[Ranked, R
                 f"golden case {number} has {len(case.items)} items and {len(case.scores)} scores. "
                 "Export the bundle again."
             )
-        yield recommender.recommend_rows(history, blocked), (expected, np.array(case.scores, dtype=np.float32))
+        yield (history, blocked), (expected, np.array(case.scores, dtype=np.float32))
 
 
 def recompute_golden(recommender: Recommender, golden: Golden) -> dict[str, Any]:

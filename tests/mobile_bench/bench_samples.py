@@ -75,6 +75,7 @@ def record(
             onnxruntime="1",
             runtime_build=None,
             python=None,
+            browser=None,
         ),
         execution=Execution(
             provider=provider,
@@ -94,6 +95,7 @@ def record(
             calls=20,
         ),
         agreement=AGREEMENT,
+        energy=None,
         quality=None,
         conditions=(UNTOLD, UNTOLD),
         validity=Validity(valid=True, reasons=[]),

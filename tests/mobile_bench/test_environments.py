@@ -17,6 +17,7 @@ from mobile_bench.environments import (
 )
 from mobile_bench.errors import BenchError
 from mobile_bench.host import measure
+from mobile_bench.placement import CPU
 from mobile_bench.protocol import Settings
 from mobile_bench.worker_process import WorkerProcess
 from odllm_artifact import write_json
@@ -97,11 +98,10 @@ def test_environment_is_kept_and_removed(environment: Path) -> None:
 
 def test_our_code_runs_in_another_environment(environment: Path, golden_bundle: Path) -> None:
     with WorkerProcess("cell", python=environment / "bin" / "python") as worker:
-        opening = protocol.Inspect(str(golden_bundle), "cpu", 1, [[0]])
+        opening = protocol.Inspect(str(golden_bundle), "cpu", 1, [[0]], [protocol.Question([3])])
         reply = worker.ask(opening, protocol.InspectReply, timeout_s=60)
-    assert reply.placement.products == 2
-    assert reply.agreement is not None
-    assert reply.agreement.equal_lists == 2
+    assert {provider for *_, provider in reply.nodes} == {CPU}
+    assert reply.answers[0].items == [0, 1, 2, 3, 4]
 
 
 def test_cell_that_fails_is_told_and_the_others_are_measured(environment: Path, bundle: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 from lcrec.dataset import Dataset, Item, save_dataset
 from mobile_bench.errors import BenchError
 from mobile_bench.host import measure, require_records
-from mobile_bench.protocol import HeldOut, Settings
-from mobile_bench.quality import choose_users, summarize
+from mobile_bench.protocol import Settings
+from mobile_bench.quality import HeldOut, choose_users, summarize
 
 QUICK = Settings(min_seconds=0, min_calls=4, min_rounds=2, warm_loads=1, memory_calls=1, warm_up_calls=1)
 

@@ -7,6 +7,7 @@ from mobile_bench.cell import make_cells
 from mobile_bench.device_kind import device_kind, environment_of
 from mobile_bench.environments import provider_state
 from mobile_bench.host import measure
+from mobile_bench.placement import CPU, PRODUCTS
 from mobile_bench.protocol import Settings
 from odllm_export.export import ExportOptions, export_bundle
 
@@ -72,4 +73,4 @@ def test_a_bundle_opened_twice_in_one_process_stays_on_the_provider(make_bundle)
     with cell.start_worker() as worker:
         worker.ask(protocol.MeasureLoad(*cell.opening), protocol.LoadReply, timeout_s=120)
         found = worker.ask(protocol.Inspect(*cell.opening), protocol.InspectReply, timeout_s=120)
-    assert found.placement.products_on_cpu == 0
+    assert not [node for node in found.nodes if node[1] in PRODUCTS and node[2] == CPU]

@@ -26,7 +26,7 @@ def test_results_survive_a_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "what"), [(99, "Update odllm"), (1, "reads 2. Measure again"), (None, "Measure again")]
+    ("version", "what"), [(99, "Update odllm"), (1, "reads 3. Measure again"), (None, "Measure again")]
 )
 def test_other_schemas_are_refused_with_their_version(tmp_path: Path, version: int | None, what: str) -> None:
     with pytest.raises(RecordError, match=rf"schema version {version}.*{what}"):
