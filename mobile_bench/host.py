@@ -38,7 +38,7 @@ from mobile_bench.record import (
 from mobile_bench.rounds import calls_per_round, run_rounds
 from mobile_bench.statistics import distribution
 from mobile_bench.timed_cell import OpenCell
-from mobile_bench.validity import judge
+from mobile_bench.validity import NO_INCIDENTS, Incidents, judge
 from odllm_artifact import Progress, silent
 from odllm_export.golden_check import Agreement
 from odllm_export.providers import find_provider
@@ -247,8 +247,8 @@ def _phases_pass(cell: Cell, settings: Settings) -> Phases:
 
 def _time_cells(
     cells: Sequence[Cell], settings: Settings, progress: Progress
-) -> tuple[dict[Cell, tuple[Timing, int]], dict[Cell, str]]:
-    """Time cells side by side; return timings with how often a process was restarted, and why cells failed."""
+) -> tuple[dict[Cell, tuple[Timing, Incidents]], dict[Cell, str]]:
+    """Time cells side by side; return timings with what went wrong on the way, and why cells failed."""
     failures: dict[Cell, str] = {}
     with ExitStack() as stack:
         opened: dict[Cell, OpenCell] = {}
@@ -267,7 +267,7 @@ def _time_cells(
         if isinstance(timing, BenchError):
             failures[cell] = str(timing)
         else:
-            timings[cell] = (timing, one.restarts)
+            timings[cell] = (timing, one.incidents)
     return timings, failures
 
 
@@ -276,11 +276,11 @@ def _record(
     run: str,
     settings: Settings,
     passes: _Passes,
-    timed: tuple[Timing, int] | None,
+    timed: tuple[Timing, Incidents] | None,
     moments: tuple[Conditions, Conditions],
 ) -> Record:
     load, inspected = passes.load, passes.inspected
-    timing, restarts = timed or (None, 0)
+    timing, incidents = timed or (None, NO_INCIDENTS)
     return Record(
         bundle=cell.identity(),
         device=inspected.device,
@@ -306,7 +306,7 @@ def _record(
             histories=len(cell.histories.rows),
             threads=cell.threads,
             cores=inspected.device.cores,
-            restarts=restarts,
+            incidents=incidents,
         ),
         run=run,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),

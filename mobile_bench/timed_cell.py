@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from mobile_bench import protocol
@@ -9,22 +12,31 @@ from mobile_bench.cell import Cell
 from mobile_bench.errors import WorkerError
 from mobile_bench.protocol import Settings
 from mobile_bench.target import Worker
+from mobile_bench.validity import Incidents
 
 MOST_RESTARTS = 1
+
+_CLOCK_SLACK = 1.01
+"""By how much a device's clock may run faster than this host's: far more than any quartz does."""
+
+
+def is_possible(samples_ms: Sequence[float], elapsed_ms: float) -> bool:
+    """Return whether calls made one after the other can have taken so long, in `elapsed_ms` by this host's clock."""
+    return all(math.isfinite(one) and one >= 0 for one in samples_ms) and sum(samples_ms) <= _CLOCK_SLACK * elapsed_ms
 
 
 class OpenCell:
     """A cell open for timing; its process ends with the `with` block.
 
     Attributes:
-        restarts: how often its process had died and was started again.
+        incidents: what went wrong so far.
         warm_call_ms: the last warm-up call's time.
     """
 
     def __init__(self, cell: Cell, settings: Settings) -> None:
         self._cell, self._settings = cell, settings
         self._worker: Worker | None = None
-        self.restarts = 0
+        self.incidents = Incidents()
         self.warm_call_ms = 0.0
 
     def __enter__(self) -> OpenCell:
@@ -49,7 +61,7 @@ class OpenCell:
         try:
             return self._ask(first, calls)
         except WorkerError:
-            if self.restarts == MOST_RESTARTS:
+            if self.incidents.restarts == MOST_RESTARTS:
                 raise
             self._restart()
             return self._ask(first, calls)
@@ -57,12 +69,16 @@ class OpenCell:
     def _ask(self, first: int, calls: int) -> protocol.RoundReply:
         assert self._worker is not None
         request = protocol.Round(first, calls)
-        return self._worker.ask(request, protocol.RoundReply, timeout_s=self._settings.timeout_s)
+        started = time.monotonic()
+        reply = self._worker.ask(request, protocol.RoundReply, timeout_s=self._settings.timeout_s)
+        if not is_possible(reply.wall_ms, 1000 * (time.monotonic() - started)):
+            self.incidents = self.incidents._replace(clock_jumps=self.incidents.clock_jumps + 1)
+        return reply
 
     def _restart(self) -> None:
         if self._worker is not None:
             self._worker.close(kill=True)
-        self.restarts += 1
+        self.incidents = self.incidents._replace(restarts=self.incidents.restarts + 1)
         self._open()
 
     def _open(self) -> None:

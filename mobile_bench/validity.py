@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from mobile_bench.protocol import Settings
@@ -20,6 +22,21 @@ LEAST_OVERLAP = 0.9
 _NEGLIGIBLE_CORES = 0.1
 
 
+class Incidents(NamedTuple):
+    """What went wrong while a cell was timed.
+
+    Attributes:
+        restarts: how often its process died and was started again.
+        clock_jumps: rounds whose samples its device's clock cannot have measured.
+    """
+
+    restarts: int = 0
+    clock_jumps: int = 0
+
+
+NO_INCIDENTS = Incidents()
+
+
 def judge(
     timing: Timing | None,
     agreement: Agreement | None,
@@ -28,7 +45,7 @@ def judge(
     histories: int,
     threads: int,
     cores: int,
-    restarts: int = 0,
+    incidents: Incidents = NO_INCIDENTS,
 ) -> Validity:
     """Return whether a cell's figures may be quoted, with a reason for each way in which they may not.
 
@@ -39,11 +56,16 @@ def judge(
         histories: asked in turn; sample i is about history i mod `histories`.
         threads: of the cell.
         cores: of the machine.
-        restarts: how often its process died on the way.
+        incidents: on the way.
     """
     reasons = [] if agreement is None else _list_reasons(agreement)
-    if restarts:
+    if incidents.restarts:
         reasons.append("the measuring process died on the way and was started again")
+    if incidents.clock_jumps:
+        reasons.append(
+            f"the device's clock jumped: the calls of {incidents.clock_jumps} rounds took longer than their round, "
+            "or less than no time"
+        )
     if timing is not None:
         reasons += _timing_reasons(timing, settings, histories=histories, threads=threads, cores=cores)
     return Validity(valid=not reasons, reasons=reasons)
