@@ -53,13 +53,11 @@ def from_zero(highest: float) -> Scale:
 
 
 def between(lowest: float, highest: float) -> Scale:
-    """Return a linear scale that begins at 0, or at a round number below `lowest` where 0 is far."""
-    if lowest < highest / 2:
+    """Return a linear scale that begins at 0, or at a round number below `lowest` where 0 is far from all values."""
+    if lowest < highest / 2 or lowest == highest:
         return from_zero(highest)
-    step = ticks(max(highest - lowest, highest / 100))[1]
+    step = ticks(highest - lowest)[1]
     first, last = math.floor(lowest / step + 1e-9), math.ceil(highest / step - 1e-9)
-    if last == first:
-        last += 1
     marks = [step * i for i in range(first, last + 1)]
     return Scale(marks, marks[0], marks[-1])
 
