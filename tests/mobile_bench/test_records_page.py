@@ -13,7 +13,9 @@ from mobile_bench.record import Failure, Record, Validity
 from mobile_bench.report.records import render_records, write_records
 from mobile_bench.report.records.provenance import numbers
 from mobile_bench.report.records.side_by_side import pairs
+from mobile_bench.report.records.tables import median_cell
 from mobile_bench.report.records.tiles import tiles
+from mobile_bench.report.tables import Tile
 
 SPREAD = Validity(valid=False, reasons=["too much spread: the middle half is wide"])
 FAILURE = Failure(bundle=HOSTILE, provider="qnn", threads=1, reason=HOSTILE)
@@ -133,6 +135,13 @@ def test_headlines_leave_out_times_that_are_not_to_be_quoted() -> None:
     assert found[2][1] == "smallest on disk: slow and fast"
 
 
+def test_headlines_say_so_where_no_time_is_to_be_quoted() -> None:
+    only = replace(measured("only", 1.0, 0.04), validity=SPREAD)
+    assert tiles(collect([only]).cells)[0] == Tile("–", "no p50: not one of the times is to be quoted")
+    untimed = record(None, device_kind="emulated-htp")
+    assert [tile.words for tile in tiles(collect([untimed]).cells)] == ["on disk: dense", "peak memory: dense"]
+
+
 def test_cells_of_one_run_are_compared_with_its_first_in_words() -> None:
     first, second = measured("first", 2.0, 0.05), measured("second", 1.0, 0.05)
     elsewhere = replace(measured("third", 1.0, 0.05), run="elsewhere")
@@ -173,3 +182,9 @@ def test_one_sample_outliers_and_many_rounds_render(samples: list[float]) -> Non
 def test_page_is_written_whole(tmp_path: Path) -> None:
     write_records(everything(), tmp_path / "deep" / "report.html")
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["report.html"]
+
+
+def test_a_difference_below_zero_reads_as_one() -> None:
+    cell = median_cell(replace(PHASES.prefill, p50=-0.3, p50_low=-5.9, p50_high=4.02))
+    assert (cell.figure, cell.small) == ("−0.30", "−5.90 to 4.02")
+    assert median_cell(replace(PHASES.prefill, p50_low=0.5, p50_high=1234.4)).small == "0.50–1,234"

@@ -21,12 +21,15 @@ AXIS = 44.0
 
 _MIB = 2**20
 _LETTER = 7.0
+_LEGEND_LETTER = 7.6
 _SPACE = 12.0
 
 
 def ms_text(value: float) -> str:
     """Return milliseconds with about three digits."""
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
+    size = abs(value)
+    text = f"{size:.2f}" if size < 10 else f"{size:.1f}" if size < 100 else f"{size:,.0f}"
+    return f"−{text}" if value < 0 else text
 
 
 def mib_text(size_bytes: float) -> str:
@@ -80,5 +83,5 @@ def legend(entries: Sequence[tuple[str, str]]) -> list[Markup]:
         else:
             parts.append(element("rect", x=x, y=7.0, width=11.0, height=9.0, rx=2.0, class_=f"legend {kind}"))
         parts.append(label(x + 16, 16, words, class_="tick"))
-        x += 16 + _LETTER * len(words) + 14
+        x += 16 + _LEGEND_LETTER * len(words) + 10
     return parts

@@ -72,8 +72,9 @@ def _device_figures(cell: ReportedCell) -> list[TableCell]:
 
 
 def median_cell(found: Distribution) -> TableCell:
-    """Return a median with its interval."""
-    return TableCell(ms_text(found.p50), f"{ms_text(found.p50_low)}–{ms_text(found.p50_high)}")
+    """Return a median with its interval; differences can be below 0."""
+    between = "–" if found.p50_low >= 0 else " to "
+    return TableCell(ms_text(found.p50), f"{ms_text(found.p50_low)}{between}{ms_text(found.p50_high)}")
 
 
 def ndcg_cell(record: Record) -> TableCell:

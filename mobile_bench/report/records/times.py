@@ -93,7 +93,8 @@ def course(name: str, cells: Sequence[ReportedCell]) -> Markup:
         drift = f"{min(middles):.2f} to {max(middles):.2f}"
         drawn.append(row_text(cell, text_height(row), f"{len(timing.round_calls)} rounds, {drift}"))
         said.append(f"{cell.number}, {cell.name}: {drift} of its usual time over {len(timing.round_calls)} rounds")
-    drawn += axes.x_axis("round")
+    cut = f"; more than {_WIDEST[1]:g} times is cut" if scale.high == _WIDEST[1] else ""
+    drawn += axes.x_axis(f"round{cut}")
     return frame(name, "Time over the course of the run", f"{'; '.join(said)}.", axes.bottom + AXIS, drawn)
 
 
