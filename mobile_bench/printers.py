@@ -22,8 +22,8 @@ _HEADER = (
 
 def markdown(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> str:
     """Return a table fit for a README, and a line for each comparison and each reason not to quote a row."""
-    lines = [_line(_HEADER), _line(["---"] + ["---:"] * (len(_HEADER) - 1))]
-    lines += [_line(_cells(row)) for row in rows]
+    lines = [table_line(_HEADER), table_line(["---"] + ["---:"] * (len(_HEADER) - 1))]
+    lines += [table_line(_cells(row)) for row in rows]
     notes = [f"- {sentence(one)}" for one in comparisons]
     notes += [f"- {row.label}: {reason}" for row in rows for reason in row.reasons]
     return "\n".join([*lines, "", *notes, ""] if notes else [*lines, ""])
@@ -86,7 +86,8 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
+    """Return one line of a Markdown table."""
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

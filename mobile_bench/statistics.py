@@ -75,3 +75,16 @@ def distribution(samples: Sequence[float] | NDArray[np.float64]) -> Distribution
         p50_low=low,
         p50_high=high,
     )
+
+
+def relative_to_history(samples: Sequence[float] | NDArray[np.float64], histories: int) -> NDArray[np.float64]:
+    """Return samples `[calls]`, each ÷ the median of its history: histories differ in length, and that is no noise.
+
+    Args:
+        samples: in the order in which they were taken.
+        histories: asked in turn; sample i is about history i mod `histories`.
+    """
+    values = np.asarray(samples, np.float64)
+    which = np.arange(len(values)) % histories
+    medians = np.array([np.median(values[which == history]) for history in range(min(histories, len(values)))])
+    return np.asarray(values / medians[which])

@@ -8,6 +8,7 @@ import numpy as np
 
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Timing, Validity
+from mobile_bench.statistics import relative_to_history
 from odllm_export.golden_check import Agreement
 
 MOST_SPREAD = 0.20
@@ -107,12 +108,6 @@ def _timing_reasons(timing: Timing, settings: Settings, *, histories: int, threa
 
 
 def relative_spread(samples_ms: list[float], histories: int) -> float:
-    """Return the interquartile range of samples that were first divided by the median of their history.
-
-    Histories differ in length, and so in time: that is no noise.
-    """
-    samples = np.asarray(samples_ms)
-    which = np.arange(len(samples)) % histories
-    medians = np.array([np.median(samples[which == history]) for history in range(min(histories, len(samples)))])
-    low, high = np.percentile(samples / medians[which], [25, 75])
+    """Return the interquartile range of samples, each divided by the median of its history."""
+    low, high = np.percentile(relative_to_history(samples_ms, histories), [25, 75])
     return float(high - low)

@@ -20,6 +20,9 @@ EQUAL_WITHIN = 0.05
 MOST_DOUBT = 0.10
 """How far from 1 an interval may reach and its cells still be called equal."""
 
+DIFFERENT_BUNDLES = "different bundles"
+"""What the note about them begins with."""
+
 Verdict = Literal["equal", "faster", "slower", "unclear"]
 
 
@@ -110,11 +113,16 @@ def compare_results(one: Results, other: Results, clock: Clock = "wall") -> list
 
 def compare_with_first(results: Results, clock: Clock = "wall") -> list[Comparison]:
     """Compare every timed cell with the first one that was measured side by side with it."""
+    return [compare(record, first, clock) for record, first in with_first(results.records)]
+
+
+def with_first(records: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """Return every timed record with the first timed one of its run; those first ones are not in it."""
     first: dict[str, Record] = {}
     found = []
-    for record in _timed(results.records):
+    for record in _timed(records):
         if record.run in first:
-            found.append(compare(record, first[record.run], clock))
+            found.append((record, first[record.run]))
         else:
             first[record.run] = record
     return found
@@ -172,7 +180,7 @@ def _notes(one: Record, other: Record) -> list[str]:
     if one.run != other.run:
         notes.append("measured in different runs: the interval knows nothing of what changed in between")
     if one.bundle.manifest_sha256 != other.bundle.manifest_sha256:
-        notes.append(f"different bundles: {_described(one)} against {_described(other)}")
+        notes.append(f"{DIFFERENT_BUNDLES}: {_described(one)} against {_described(other)}")
     devices = [(r.device.device_kind, r.device.model, r.device.cpu_model, r.device.cores) for r in (one, other)]
     if devices[0] != devices[1]:
         notes.append(f"different devices: {one.device.cpu_model} against {other.device.cpu_model}")
@@ -183,4 +191,4 @@ def _notes(one: Record, other: Record) -> list[str]:
 
 def _described(record: Record) -> str:
     bundle = record.bundle
-    return f"{bundle.name} ({bundle.form}, {bundle.precision}, keep {bundle.keep_ratio:g})"
+    return f"{bundle.name} ({bundle.form}, {bundle.precision}, keep {bundle.keep_ratio:.3g})"

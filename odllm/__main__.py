@@ -43,6 +43,7 @@ def build_app() -> typer.Typer:
     from odllm.verbs.compare import compare
     from odllm.verbs.export_processor import export_processor
     from odllm.verbs.precisions import precisions
+    from odllm.verbs.report import report
 
     app = typer.Typer(
         name="odllm",
@@ -71,6 +72,7 @@ def build_app() -> typer.Typer:
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
     app.command("compare", help="Compare records of bench: equal, faster or slower.")(compare)
+    app.command("report", help="Show records of bench: an HTML page, or a table for a README.")(report)
     app.add_typer(providers.app, name="providers", help="Execution providers: what is here, and how to get more.")
     app.add_typer(study.app, name="study", help="Studies of the compression, each a table and a plot.")
     app.command("demo", help="The whole pipeline on MovieLens, with a report.")(demo.demo)

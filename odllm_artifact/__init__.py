@@ -9,6 +9,7 @@ from odllm_artifact.folder import partial_folder, resolve_output, write_folder
 from odllm_artifact.hashing import sha256_file, sha256_folder
 from odllm_artifact.json_file import read_json, write_json
 from odllm_artifact.progress import Progress, silent
+from odllm_artifact.text_file import write_text
 
 __all__ = [
     "ArtifactError",
@@ -22,4 +23,5 @@ __all__ = [
     "silent",
     "write_folder",
     "write_json",
+    "write_text",
 ]

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import jinja2
 import msgspec
 
 from mobile_bench.report import plots
 from mobile_bench.report.content import Measure, PrecisionComparison, PrecisionResult, Report, Variant
+from mobile_bench.report.html_file import render
+from mobile_bench.report.marks import colour
+from mobile_bench.report.tables import TableCell, Tile, measure_cell, signed
 from mobile_bench.statistics import percentile
+from odllm_artifact import write_text
 
 _MIB = 2**20
-
-
-class TableCell(msgspec.Struct, frozen=True):
-    """A figure, and below it its interval, a part of it, or nothing."""
-
-    figure: str
-    small: str = ""
 
 
 class TableRow(msgspec.Struct, frozen=True):
@@ -38,23 +33,10 @@ class PrecisionTableRow(msgspec.Struct, frozen=True):
     cells: list[TableCell]
 
 
-class Tile(msgspec.Struct, frozen=True):
-    """One headline: a large figure and what it says."""
-
-    figure: str
-    words: str
-
-
 def render_report(report: Report) -> str:
     """Return the report as one HTML page that needs no network."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mobile_bench.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja").render(
+    return render(
+        "report.html.jinja",
         report=report,
         tiles=tiles(report),
         table=table(report),
@@ -63,19 +45,14 @@ def render_report(report: Report) -> str:
         ranks_plot=plots.ranks_per_layer(report.ranks) if report.ranks else None,
         precisions=precision_rows(report.precisions) if report.precisions else [],
         measure=measure_cell,
-        colour=plots.colour,
+        colour=colour,
     )
 
 
 def write_report(report: Report, path: Path) -> None:
     """Write the report as one HTML file; an older one is replaced in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.writing")
-    try:
-        temporary.write_text(render_report(report), encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, render_report(report))
 
 
 def tiles(report: Report) -> list[Tile]:
@@ -130,20 +107,8 @@ def _change_cell(change: Measure | None) -> TableCell:
     if change is None:
         return TableCell("")
     if change.low is None or change.high is None:
-        return TableCell(_signed(change.value))
-    return TableCell(_signed(change.value), f"{_signed(change.low)} to {_signed(change.high)}")
-
-
-def _signed(value: float) -> str:
-    text = f"{value:+.4f}"
-    return "0" if float(text) == 0 else text.replace("-", "−")
-
-
-def measure_cell(measure: Measure) -> TableCell:
-    """Return a measure with its interval."""
-    if measure.low is None or measure.high is None:
-        return TableCell(f"{measure.value:.4f}")
-    return TableCell(f"{measure.value:.4f}", f"{measure.low:.4f}–{measure.high:.4f}")
+        return TableCell(signed(change.value))
+    return TableCell(signed(change.value), f"{signed(change.low)} to {signed(change.high)}")
 
 
 def _row(name: str, values: list[float], form: str) -> TableRow:

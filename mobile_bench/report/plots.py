@@ -3,65 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
-from numpy.typing import NDArray
 
+from mobile_bench.report.axes import Axes, from_zero
 from mobile_bench.report.content import Baseline, LayerRank, Variant
-from mobile_bench.report.svg import WIDTH, element, frame, join, label, line, tick_text, ticks
+from mobile_bench.report.marks import colour, histogram_outline, upright_interval
+from mobile_bench.report.svg import WIDTH, element, frame, join, label, line
 from mobile_bench.statistics import percentile
 
 MIB = 2**20
-_COLOURS = 5
 _BINS = 48
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """A plotting area and its scales, both from 0."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-    x_ticks: list[float]
-    y_ticks: list[float]
-
-    def x(self, value: float) -> float:
-        return self.left + (self.right - self.left) * value / self.x_ticks[-1]
-
-    def y(self, value: float) -> float:
-        return self.bottom - (self.bottom - self.top) * value / self.y_ticks[-1]
-
-    def x_axis(self, title: str) -> list[Markup]:
-        parts = [line(self.left, self.bottom, self.right, self.bottom, "axis")]
-        parts += [
-            label(self.x(tick), self.bottom + 17, tick_text(tick), anchor="middle", class_="tick")
-            for tick in self.x_ticks
-        ]
-        middle = (self.left + self.right) / 2
-        return [*parts, label(middle, self.bottom + 37, title, anchor="middle", class_="axis-title")]
-
-    def y_axis(self, title: str) -> list[Markup]:
-        parts = []
-        for tick in self.y_ticks:
-            parts.append(line(self.left, self.y(tick), self.right, self.y(tick), "grid"))
-            parts.append(label(self.left - 7, self.y(tick) + 4, tick_text(tick), anchor="end", class_="tick"))
-        return [*parts, label(2, self.top - 14, title, class_="axis-title")]
-
-
-def colour(index: int) -> str:
-    """Return the CSS class of a variant's colour."""
-    return f"c{index % _COLOURS}"
 
 
 def quality_against_size(variants: Sequence[Variant], baselines: Sequence[Baseline]) -> Markup:
     """Return NDCG@10 with intervals over MiB on disk; baselines as dashed lines."""
     highest = max([v.ndcg_10.high or v.ndcg_10.value for v in variants] + [b.ndcg_10.value for b in baselines])
-    x_ticks = ticks(1.12 * max(v.bundle_bytes for v in variants) / MIB)
-    axes = _Axes(48, 34, WIDTH - 14, 232, x_ticks, ticks(1.05 * highest))
+    sizes = from_zero(1.12 * max(v.bundle_bytes for v in variants) / MIB)
+    axes = Axes(48, 34, WIDTH - 14, 232, sizes, from_zero(1.05 * highest))
     parts = axes.y_axis("NDCG@10") + axes.x_axis("MiB on disk")
     taken: list[float] = []
     for baseline in sorted(baselines, key=lambda one: one.ndcg_10.value):
@@ -96,18 +56,16 @@ def _apart(places: list[float], gap: float = 26.0) -> list[float]:
     return moved
 
 
-def _quality_point(axes: _Axes, index: int, variant: Variant, x: float) -> list[Markup]:
+def _quality_point(axes: Axes, index: int, variant: Variant, x: float) -> list[Markup]:
     """Return dot and interval."""
     measure, style = variant.ndcg_10, colour(index)
     y, parts = axes.y(measure.value), []
     if measure.low is not None and measure.high is not None:
-        top, bottom = axes.y(measure.high), axes.y(measure.low)
-        parts = [line(x, bottom, x, top, f"whisker {style}")]
-        parts += [line(x - 5, end, x + 5, end, f"whisker {style}") for end in (bottom, top)]
+        parts = upright_interval(x, axes.y(measure.low), axes.y(measure.high), style)
     return [*parts, element("circle", cx=x, cy=y, r=6.0, class_=f"dot {style}")]
 
 
-def _legend(axes: _Axes, names: Sequence[str]) -> list[Markup]:
+def _legend(axes: Axes, names: Sequence[str]) -> list[Markup]:
     """Return dots and names in a row at the top right, where no point can be: names beside points would collide."""
     widths = [24 + 7.2 * len(name) for name in names]
     x, parts = axes.right - sum(widths), []
@@ -122,10 +80,10 @@ def time_distribution(variants: Sequence[Variant]) -> Markup:
     """Return a histogram of the time to top-k a variant, on one scale from 0, with p50 and p90."""
     row, top = 76.0, 12.0
     longest = max(percentile(v.time_to_top_k_ms, 99) for v in variants)
-    x_ticks = ticks(1.02 * max(longest, *(1.1 * percentile(v.time_to_top_k_ms, 90) for v in variants)))
+    times = from_zero(1.02 * max(longest, *(1.1 * percentile(v.time_to_top_k_ms, 90) for v in variants)))
     bottom = top + row * len(variants)
-    axes = _Axes(14, top, WIDTH - 14, bottom, x_ticks, [0, 1])
-    parts = [line(axes.x(tick), top, axes.x(tick), bottom, "grid") for tick in x_ticks]
+    axes = Axes(14, top, WIDTH - 14, bottom, times, from_zero(1))
+    parts = axes.x_grid()
     for index, variant in enumerate(variants):
         parts += _time_row(axes, index, variant, top + row * (index + 1), row)
     parts += axes.x_axis("milliseconds a recommendation")
@@ -137,30 +95,19 @@ def time_distribution(variants: Sequence[Variant]) -> Markup:
     return frame("time", "Time to top-k", f"{'; '.join(said)}.", bottom + 44, parts)
 
 
-def _time_row(axes: _Axes, index: int, variant: Variant, floor: float, height: float) -> list[Markup]:
+def _time_row(axes: Axes, index: int, variant: Variant, floor: float, height: float) -> list[Markup]:
     samples = np.asarray(variant.time_to_top_k_ms)
     p50, p90 = percentile(samples, 50), percentile(samples, 90)
     summit = height - 34
-    parts = [element("path", d=_outline(axes, samples, floor, summit), class_=f"area {colour(index)}")]
+    parts = [element("path", d=histogram_outline(axes, samples, floor, summit, _BINS), class_=f"area {colour(index)}")]
     for value, style in ((p50, "mark"), (p90, "mark faint")):
         parts.append(line(axes.x(value), floor, axes.x(value), floor - summit - 6, f"{style} {colour(index)}"))
     text = join([element("tspan", variant.name, class_="name"), Markup(f"  p50 {p50:.1f} · p90 {p90:.1f} ms")])
     # The text stands where the histogram is not: times are far from 0, or it goes to the other side.
-    on_the_left = p50 > axes.x_ticks[-1] / 2
+    on_the_left = p50 > axes.x_scale.high / 2
     x, anchor = (axes.left + 4, "start") if on_the_left else (axes.right - 4, "end")
     parts.append(element("text", text, x=float(x), y=floor - summit - 12, text_anchor=anchor, class_="tick"))
     return [*parts, line(axes.left, floor, axes.right, floor, "axis")]
-
-
-def _outline(axes: _Axes, samples: NDArray[np.float64], floor: float, summit: float) -> str:
-    """Return the path of a histogram: flat-topped bins from 0 to the scale's end; later samples in the last."""
-    end = axes.x_ticks[-1]
-    counts, edges = np.histogram(np.minimum(samples, end), bins=_BINS, range=(0, end))
-    path = [f"M{axes.x(0):.1f} {floor:.1f}"]
-    for count, start, stop in zip(counts, edges[:-1], edges[1:], strict=True):
-        y = floor - summit * count / counts.max()
-        path.append(f"L{axes.x(start):.1f} {y:.1f}L{axes.x(stop):.1f} {y:.1f}")
-    return "".join(path) + f"L{axes.x(end):.1f} {floor:.1f}Z"
 
 
 def ranks_per_layer(ranks: Sequence[LayerRank]) -> Markup:

@@ -1,10 +1,9 @@
 import re
-from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from html_checks import HOSTILE, tags_of, well_described_pictures
 
 from mobile_bench.errors import BenchError
 from mobile_bench.report import (
@@ -24,8 +23,6 @@ from mobile_bench.report import (
 )
 from mobile_bench.report.page import precision_rows, table, tiles
 from mobile_bench.report.svg import ticks
-
-HOSTILE = "<script>alert('x')</script> & \"quoted\""
 
 
 def variant(name: str, factor: float = 1.0) -> Variant:
@@ -87,25 +84,6 @@ FULL = Report(
 )
 
 
-class Tags(HTMLParser):
-    """Collects start tags, and the attributes that could load something."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "data", "action")]
-
-
-def tags_of(page: str) -> Tags:
-    parser = Tags()
-    parser.feed(page)
-    return parser
-
-
 def test_html_in_any_text_is_escaped() -> None:
     page = render_report(FULL)
     assert "<script" not in page
@@ -122,15 +100,7 @@ def test_page_loads_nothing() -> None:
 
 
 def test_pictures_are_well_formed_and_say_what_they_show() -> None:
-    pictures = re.findall(r"<svg.*?</svg>", render_report(FULL), re.DOTALL)
-    assert len(pictures) == 3
-    for picture in pictures:
-        root = ElementTree.fromstring(picture)
-        title, description = root.findtext("title"), root.findtext("desc")
-        assert title
-        assert description
-        named = {element.get("id") for element in root}
-        assert set(root.attrib["aria-labelledby"].split()) <= named
+    assert len(well_described_pictures(render_report(FULL))) == 3
 
 
 def test_tables_have_captions_and_headers() -> None:

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ def test_plugin_whose_library_cannot_be_loaded_is_told(
     library = tmp_path / "libnothing.so"
     (tmp_path / "onnxruntime_ep_webgpu.py").write_text(f"def get_library_path():\n    return {str(library)!r}\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "onnxruntime_ep_webgpu", None)  # so that it leaves no trace for other tests
+    del sys.modules["onnxruntime_ep_webgpu"]
     assert is_installed("webgpu")
     with pytest.raises(BundleError, match=r"cannot open .*recommend\.onnx: .*libnothing"):
         Recommender.open(bundle, Options(provider="webgpu"))
