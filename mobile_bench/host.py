@@ -314,9 +314,4 @@ def _record(
 
 
 def _failure(cell: Cell, reason: str) -> Failure:
-    return Failure(
-        bundle=cell.folder.name,
-        provider=cell.provider,
-        threads=cell.threads,
-        reason=" ".join(reason.removeprefix(f"{cell.name}: ").split()),  # the runtime's own go over many lines
-    )
+    return Failure.of(cell.folder, cell.provider, cell.threads, reason.removeprefix(f"{cell.name}: "))

@@ -141,10 +141,7 @@ def _prepare(group: Group, folder: Path, users: HeldOutUsers | None) -> _Prepare
             try:
                 cells += make_cells([folder / bundle], [provider], group.threads, users=users)
             except OdllmError as error:
-                name, reason = Path(bundle).name, " ".join(str(error).split())
-                failures += [
-                    Failure(bundle=name, provider=provider, threads=count, reason=reason) for count in group.threads
-                ]
+                failures += [Failure.of(folder / bundle, provider, count, str(error)) for count in group.threads]
     return _Prepared(group.name, cells, failures)
 
 

@@ -9,6 +9,7 @@ are kept, so that a figure can always be taken again. No path is in it: a bundle
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -380,6 +381,12 @@ class Failure(_Fact, frozen=True):
     provider: str
     threads: int
     reason: str
+
+    @classmethod
+    def of(cls, folder: Path, provider: str, threads: int, error: str) -> Failure:
+        """Return the failure of a cell: on one line, though a runtime's words go over many, and without a path."""
+        reason = " ".join(error.split()).replace(f"{folder.parent}{os.sep}", "")
+        return cls(bundle=folder.name, provider=provider, threads=threads, reason=reason)
 
     @property
     def label(self) -> str:

@@ -40,6 +40,7 @@ def test_groups_are_runs_of_their_own_and_what_cannot_be_measured_is_told(writte
         ("absent", "nnapi"),
     ]
     assert "phones have it" in results.failures[0].reason
+    assert results.failures[1].reason.startswith("absent is not a bundle")
 
 
 def test_an_interrupted_plan_goes_on_with_the_next_group(
