@@ -12,7 +12,7 @@ import msgspec
 from mobile_bench.errors import BenchError
 from mobile_bench.placement import Placement
 from mobile_bench.record import PageCache
-from odllm_export.golden_check import Agreement
+from odllm_export.agreement import Agreement
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,7 +6,7 @@ import numpy as np
 
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Timing, Validity
-from odllm_export.golden_check import Agreement
+from odllm_export.agreement import Agreement
 
 MOST_SPREAD = 0.20
 """Widest middle half of the samples, each divided by the median of its history."""

@@ -19,7 +19,7 @@ from mobile_bench.baselines.runners import (
 from mobile_bench.baselines.workload import Workload, find_shape
 from mobile_bench.errors import BenchError
 from mobile_bench.memory import peak_resident_bytes
-from mobile_bench.worker import serve, time_round, warm_up
+from mobile_bench.serving import serve, time_round, warm_up
 
 
 class OpenRow(msgspec.Struct, frozen=True, tag_field="do", tag="open_row"):
