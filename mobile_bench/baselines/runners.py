@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mobile_bench.baselines.flops import Work, generate_passes, shape_decoder, tree_passes, work_of
 from mobile_bench.baselines.workload import Workload
 from mobile_bench.errors import BenchError
 
@@ -24,14 +25,21 @@ class Runner(Protocol):
     def ranked(self, number: int) -> Ranked:
         """Return `[k]` rows and `[k]` scores."""
 
+    def work(self, number: int) -> Work:
+        """Return what such a call computes and moves."""
 
-class TransformersRunner:
-    """transformers' own beam search, constrained by a prefix function: what a user of the library writes."""
 
-    def __init__(self, model: Path, workload: Workload) -> None:
-        from mobile_bench.baselines.models import load_for_search
+class GenerateRunner:
+    """transformers' beam search over a model, constrained by a prefix function: what a user of the library writes.
 
-        self.model = load_for_search(model)
+    Args:
+        model: with transformers' `generate`.
+        workload: to be asked about.
+        reads_all: whether the model computes the logits of all tokens of a prompt.
+    """
+
+    def __init__(self, model: Any, workload: Workload, *, reads_all: bool) -> None:
+        self.model, self.reads_all = model, reads_all
         self.workload = workload
         codes = workload.prompt.code_tokens(workload.dataset.require_codes().codes)
         self.row_of = {tuple(tokens): row for row, tokens in enumerate(codes.tolist())}
@@ -60,14 +68,44 @@ class TransformersRunner:
         rows = [self.row_of[tuple(tokens)] for tokens in found.sequences[:, start:].tolist()]
         return np.array(rows, np.int64), found.sequences_scores.numpy()
 
+    def work(self, number: int) -> Work:
+        """Return what the beams compute and move, each with a prompt of its own."""
+        shape, tokens = self.workload.shape, len(self.workload.prompts[number])
+        passes = generate_passes(tokens, self.workload.prompt.levels, shape.num_beams, reads_all=self.reads_all)
+        return work_of(shape_decoder(shape), passes, "fp32")
+
+
+def torch_runner(folder: Path, workload: Workload, scoring: str) -> TorchSearchRunner:
+    """Return our search in torch over a model folder."""
+    from mobile_bench.baselines.models import load_for_search
+
+    return TorchSearchRunner(load_for_search(folder), workload, scoring)
+
+
+def transformers_runner(folder: Path, workload: Workload) -> GenerateRunner:
+    """Return transformers' search over a model folder."""
+    from mobile_bench.baselines.models import load_for_search
+
+    return GenerateRunner(load_for_search(folder), workload, reads_all=False)
+
+
+def optimum_runner(folder: Path, workload: Workload) -> GenerateRunner:
+    """Return the same search over optimum's own export of the model; runs in optimum's environment."""
+    import torch
+    from optimum.onnxruntime import ORTModelForCausalLM
+
+    from odllm_export.engine import session_options
+
+    torch.set_num_threads(1)
+    model = ORTModelForCausalLM.from_pretrained(folder, session_options=session_options(1))
+    return GenerateRunner(model, workload, reads_all=True)
+
 
 class TorchSearchRunner:
     """Our search in torch: the prompt once, the beams as a tree."""
 
-    def __init__(self, model: Path, workload: Workload, scoring: str) -> None:
-        from mobile_bench.baselines.models import load_for_search
-
-        self.model = load_for_search(model)
+    def __init__(self, model: Any, workload: Workload, scoring: str) -> None:
+        self.model = model
         self.workload = workload
         self.scoring = scoring
 
@@ -85,71 +123,12 @@ class TorchSearchRunner:
         )
         return found.rows, found.scores
 
-
-class BundleRunner:
-    """An exported bundle. This process never loads torch."""
-
-    def __init__(self, bundle: Path, histories: list[list[int]]) -> None:
-        from odllm_export.runtime import Recommender
-
-        self.recommender = Recommender.open(bundle)
-        self.histories = [np.asarray(history, np.int64) for history in histories]
-
-    def ranked(self, number: int) -> Ranked:
-        """Return what the graph finds."""
-        return self.recommender.recommend_rows(self.histories[number])
-
-
-class SessionRunner:
-    """A bundle whose session has seen all of a history but its last item: what one more tap costs."""
-
-    def __init__(self, bundle: Path, histories: list[list[int]]) -> None:
-        from odllm_export.runtime import Recommender
-
-        self.histories = [np.asarray(history, np.int64) for history in histories]
-        recommender = Recommender.open(bundle)
-        self.sessions = [recommender.session() for _ in histories]
-        for session, history in zip(self.sessions, self.histories, strict=True):
-            session.recommend_rows(history[:-1])
-
-    def ranked(self, number: int) -> Ranked:
-        """Return what the graph finds; the session stays as it was before the last item."""
-        return self.sessions[number].copy().recommend_rows(self.histories[number])
-
-
-class SgemmRunner:
-    """Float32 matrix products by the same runtime: as fast as this machine multiplies.
-
-    Of a size that stays in the cache: 256 to 768 rows run alike, 1024 are slower.
-    """
-
-    SIZE, TIMES = 512, 8
-    FLOPS = TIMES * 2 * SIZE**3
-
-    def __init__(self) -> None:
-        import onnx
-        import onnxruntime
-
-        from odllm_export.engine import session_options
-
-        weights = np.random.default_rng(0).standard_normal((self.SIZE, self.SIZE)).astype(np.float32)
-        shape = [self.SIZE, self.SIZE]
-        graph = onnx.helper.make_graph(
-            [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
-            "sgemm",
-            [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
-            [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, shape)],
-            [onnx.numpy_helper.from_array(weights, "w")],
-        )
-        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=10)
-        self.session = onnxruntime.InferenceSession(model.SerializeToString(), session_options(1))
-        self.x = weights.T.copy()
-
-    def ranked(self, number: int) -> Ranked:
-        """Multiply; there is no list."""
-        for _ in range(self.TIMES):
-            self.session.run(None, {"x": self.x})
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    def work(self, number: int) -> Work:
+        """Return what the tree computes and moves; the head is the whole vocabulary's at either scoring."""
+        shape = self.workload.shape
+        beams = [shape.num_beams] * (self.workload.prompt.levels - 1)
+        passes = tree_passes(len(self.workload.prompts[number]), beams)
+        return work_of(shape_decoder(shape), passes, "fp32")
 
 
 def smallest_gap(scores: NDArray[np.float32]) -> float:

@@ -8,15 +8,18 @@ import msgspec
 import numpy as np
 
 from mobile_bench.baselines.export_job import ExportFacts
-from mobile_bench.baselines.rows import RATIOS, ROWS, SGEMM, RowSpec
+from mobile_bench.baselines.flops import Work
+from mobile_bench.baselines.roofline import Peaks, Roofline, rate, roofline
+from mobile_bench.baselines.rows import INTEGER_PRODUCTS, MEMORY, RATIOS, SGEMM, RowSpec
 from mobile_bench.baselines.runners import smallest_gap
 from mobile_bench.baselines.worker import Lists
 from mobile_bench.baselines.workload import Shape
 from mobile_bench.compare import Clock, round_ratios
+from mobile_bench.errors import BenchError
 from mobile_bench.record import Device, Timing
 from mobile_bench.statistics import median_interval
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class RowSummary(msgspec.Struct, frozen=True):
@@ -33,7 +36,8 @@ class RowSummary(msgspec.Struct, frozen=True):
         reference: the row that it is compared with.
         max_score_difference: over all places of the lists that are identical.
         smallest_score_gap: between neighbours of its own lists: far above rounding, or order would mean nothing.
-        flops: floating-point operations of a call; 0 where not counted.
+        roofline: what a call computes and moves beside its time and the machine's limits; None for rows that measure
+            those.
         other_load_cores: processors that other programs kept busy meanwhile, mean.
         cpu_ms: raw samples.
         wall_ms: raw samples.
@@ -49,7 +53,7 @@ class RowSummary(msgspec.Struct, frozen=True):
     reference: str
     max_score_difference: float
     smallest_score_gap: float
-    flops: float
+    roofline: Roofline | None
     other_load_cores: float
     cpu_ms: list[float]
     wall_ms: list[float]
@@ -73,7 +77,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         rows: in the order of the table.
         ratios: of processor times, median over the rounds; above 1: the first takes longer.
         ratio_intervals: the same with intervals, for processor and elapsed time.
-        sgemm_shares: operations per processor second ÷ those of large matrix products, by row (float32 rows only).
+        peaks: of the machine, in this run.
+        skipped: rows that were left out, and why.
         long_prompt_growth: time of the long prompt ÷ time of the usual one, over the same ratio of operations.
         exports: time and memory of each bundle's export, by its name.
         shape: of model, catalogue and prompt.
@@ -87,7 +92,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[RowSummary]
     ratios: dict[str, float]
     ratio_intervals: dict[str, RatioInterval]
-    sgemm_shares: dict[str, float]
+    peaks: Peaks
+    skipped: dict[str, str]
     long_prompt_growth: float
     exports: dict[str, ExportFacts]
     shape: Shape
@@ -98,15 +104,36 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
 
 
-def summarize_row(spec: RowSpec, timing: Timing, lists: Mapping[str, Lists], top_k: int) -> RowSummary:
+class Measured(msgspec.Struct, frozen=True):
+    """What was measured of a row that ran.
+
+    Attributes:
+        spec: the row.
+        timing: its samples.
+        work: what a call computes and moves.
+    """
+
+    spec: RowSpec
+    timing: Timing
+    work: Work
+
+
+def machine_peaks(measured: Sequence[Measured]) -> Peaks:
+    """Return the machine's peaks out of the rows that measure them."""
+    rates = {one.spec.name: rate(one.work, one.timing.cpu.p50) for one in measured}
+    return Peaks(rates[SGEMM][0], rates[INTEGER_PRODUCTS][0], rates[MEMORY][1])
+
+
+def summarize_row(measured: Measured, peaks: Peaks, lists: Mapping[str, Lists], top_k: int) -> RowSummary:
     """Return the summary of a row.
 
     Args:
-        spec: the row.
-        timing: its samples.
+        measured: of it.
+        peaks: of the machine.
         lists: what every row answered, references included.
         top_k: places that are compared.
     """
+    spec, timing = measured.spec, measured.timing
     own = lists[spec.name]
     reference = lists[spec.reference] if spec.reference else own
     pairs = list(zip(own.rows, reference.rows, own.scores, reference.scores, strict=True))
@@ -123,7 +150,7 @@ def summarize_row(spec: RowSpec, timing: Timing, lists: Mapping[str, Lists], top
         reference=spec.reference,
         max_score_difference=float(max(differences, default=np.nan)) if differences else 0.0,
         smallest_score_gap=min(_gap(scores[:top_k]) for scores in own.scores),
-        flops=own.flops,
+        roofline=roofline(measured.work, timing.cpu.p50, peaks) if spec.reference else None,
         other_load_cores=timing.other_load_cores,
         cpu_ms=timing.cpu_ms,
         wall_ms=timing.wall_ms,
@@ -138,28 +165,24 @@ def _gap(scores: Sequence[float]) -> float:
     return smallest_gap(np.asarray(scores, np.float32)) if scores else 0.0
 
 
-def sgemm_shares(rows: Sequence[RowSummary]) -> dict[str, float]:
-    """Return how near each float32 row comes to the machine's matrix products, by operations a processor second."""
-    rates = {row.name: row.flops / row.cpu_ms_p50 for row in rows if row.flops}
-    exact = {spec.name for spec in ROWS if spec.exact}
-    return {name: rate / rates[SGEMM] for name, rate in rates.items() if name in exact}
-
-
 def long_prompt_growth(rows: Sequence[RowSummary]) -> float:
     """Return how much faster than its operations the time grows with the prompt; 1 is in step."""
     by_name = {row.name: row for row in rows}
     long, usual = by_name["graph-keep-0.5-long"], by_name["graph-keep-0.5-codes"]
-    return (long.cpu_ms_p50 / usual.cpu_ms_p50) / (long.flops / usual.flops)
+    if long.roofline is None or usual.roofline is None:
+        raise BenchError("the rows of the long and the usual prompt have no count of operations")
+    return (long.cpu_ms_p50 / usual.cpu_ms_p50) / (long.roofline.gflop / usual.roofline.gflop)
 
 
-def ratio_intervals(timings: Sequence[Timing]) -> dict[str, RatioInterval]:
-    """Return the wanted ratios of the rows' timings, paired by round."""
-    by_name = {spec.name: timing for spec, timing in zip(ROWS, timings, strict=True)}
+def ratio_intervals(measured: Sequence[Measured]) -> dict[str, RatioInterval]:
+    """Return the wanted ratios of the rows that ran, paired by round."""
+    by_name = {one.spec.name: one.timing for one in measured}
     found = {}
     for name, one, other in RATIOS:
-        cpu = _ratio(by_name[one], by_name[other], "cpu")
-        wall = _ratio(by_name[one], by_name[other], "wall")
-        found[name] = RatioInterval(*cpu, *wall)
+        if one in by_name and other in by_name:
+            cpu = _ratio(by_name[one], by_name[other], "cpu")
+            wall = _ratio(by_name[one], by_name[other], "wall")
+            found[name] = RatioInterval(*cpu, *wall)
     return found
 
 

@@ -7,26 +7,25 @@ from pathlib import Path
 import msgspec
 
 from mobile_bench import protocol
-from mobile_bench.baselines.flops import recommendation_flops
+from mobile_bench.baselines.flops import Work, mean_work
 from mobile_bench.baselines.runners import (
-    BundleRunner,
+    Ranked,
     Runner,
-    SessionRunner,
-    SgemmRunner,
-    TorchSearchRunner,
-    TransformersRunner,
+    optimum_runner,
+    torch_runner,
+    transformers_runner,
 )
 from mobile_bench.baselines.workload import Workload, find_shape
 from mobile_bench.errors import BenchError
 from mobile_bench.memory import peak_resident_bytes
-from mobile_bench.worker import serve, time_round, warm_up
+from mobile_bench.serving import serve, time_round, warm_up
 
 
 class OpenRow(msgspec.Struct, frozen=True, tag_field="do", tag="open_row"):
     """Load a row and answer its first history.
 
     Attributes:
-        kind: `transformers`, `torch`, `bundle`, `session` or `sgemm`.
+        kind: of runner, as `rows.RowSpec` names it.
         folder: of the model or bundle.
         scoring: `vocab` or `codes`.
         shape: name of the workload's shape.
@@ -45,41 +44,38 @@ class ListRows(msgspec.Struct, frozen=True, tag_field="do", tag="list_rows"):
 
 
 class Lists(msgspec.Struct, frozen=True):
-    """Answer to `ListRows`: item rows and scores a history, the process's peak memory so far, and operations a call.
-
-    `flops` is 0 for rows that do not count them.
-    """
+    """Answer to `ListRows`: item rows and scores a history, and the process's peak memory so far."""
 
     rows: list[list[int]]
     scores: list[list[float]]
     peak_memory_bytes: int
-    flops: float = 0.0
+
+
+class CountWork(msgspec.Struct, frozen=True, tag_field="do", tag="count_work"):
+    """Say what a call computes and moves, the mean over the histories. Answered with `flops.Work`."""
 
 
 class _Row:
-    """A loaded runner and the number of its questions."""
+    """A loaded runner, and what it answered when it was timed."""
 
     def __init__(self, request: OpenRow) -> None:
-        self.runner = _runner(request)
+        self.runner = open_runner(request)
         self.histories = len(request.histories)
-        self.shape = request.shape
+        self.answers: dict[int, Ranked] = {}
 
     def call(self, number: int) -> None:
-        self.runner.ranked(number % self.histories)
+        self.answers[number % self.histories] = self.runner.ranked(number % self.histories)
 
-    def flops(self) -> float:
-        """Return the floating-point operations of one call, the mean over the histories; 0 where not counted."""
-        if isinstance(self.runner, SgemmRunner):
-            return float(SgemmRunner.FLOPS)
-        if not isinstance(self.runner, BundleRunner):
-            return 0.0
-        recommender, intermediate = self.runner.recommender, find_shape(self.shape).intermediate
-        total = 0.0
-        for history in self.runner.histories:
-            (tokens_run,) = recommender.run(history, None, ["tokens_run"], {})
-            prompt = recommender.manifest.prompt.length(len(history))
-            total += recommendation_flops(recommender.manifest, intermediate, prompt, int(tokens_run.numpy()[0]))
-        return total / len(self.runner.histories)
+    def lists(self) -> Lists:
+        for number in range(self.histories):
+            if number not in self.answers:
+                self.call(number)
+        found = [self.answers[number] for number in range(self.histories)]
+        rows, scores = [rows.tolist() for rows, _ in found], [scores.tolist() for _, scores in found]
+        return Lists(rows, scores, peak_resident_bytes())
+
+    def work(self) -> Work:
+        return mean_work([self.runner.work(number) for number in range(self.histories)])
 
 
 class RowSession:
@@ -88,7 +84,7 @@ class RowSession:
     def __init__(self) -> None:
         self.row: _Row | None = None
 
-    def answer(self, request: OpenRow | protocol.Round | ListRows) -> msgspec.Struct:
+    def answer(self, request: OpenRow | protocol.Round | ListRows | CountWork) -> msgspec.Struct:
         """Carry out one request.
 
         Raises:
@@ -101,30 +97,51 @@ class RowSession:
             raise BenchError(f"a {type(request).__name__} was asked for before a row was opened")
         if isinstance(request, protocol.Round):
             return time_round(self.row, request)
-        answers = [self.row.runner.ranked(number) for number in range(self.row.histories)]
-        return Lists(
-            [rows.tolist() for rows, _ in answers],
-            [scores.tolist() for _, scores in answers],
-            peak_resident_bytes(),
-            self.row.flops(),
-        )
+        return self.row.lists() if isinstance(request, ListRows) else self.row.work()
 
 
-def _runner(request: OpenRow) -> Runner:
-    folder = Path(request.folder)
-    if request.kind == "bundle":
-        return BundleRunner(folder, request.histories)
-    if request.kind == "session":
-        return SessionRunner(folder, request.histories)
-    if request.kind == "sgemm":
-        return SgemmRunner()
-    workload = Workload(find_shape(request.shape), len(request.histories))
-    if request.kind == "transformers":
-        return TransformersRunner(folder, workload)
-    if request.kind == "torch":
-        return TorchSearchRunner(folder, workload, request.scoring)
+def open_runner(request: OpenRow) -> Runner:
+    """Load what a row asks; every stack is imported by the rows that need it only.
+
+    Raises:
+        BenchError: the row is of an unknown kind.
+    """
+    match request.kind:
+        case "bundle" | "session":
+            return _bundle_runner(request)
+        case "sgemm" | "int8-products":
+            from mobile_bench.baselines.peaks import ProductRunner
+
+            return ProductRunner(integer=request.kind == "int8-products")
+        case "memory-read":
+            from mobile_bench.baselines.peaks import MemoryRunner
+
+            return MemoryRunner()
+    return _model_runner(request)
+
+
+def _bundle_runner(request: OpenRow) -> Runner:
+    from mobile_bench.baselines.bundle_runners import BundleRunner, SessionRunner
+
+    kind = SessionRunner if request.kind == "session" else BundleRunner
+    return kind(Path(request.folder), request.histories, find_shape(request.shape).intermediate)
+
+
+def _model_runner(request: OpenRow) -> Runner:
+    folder, workload = Path(request.folder), Workload(find_shape(request.shape), len(request.histories))
+    match request.kind:
+        case "transformers":
+            return transformers_runner(folder, workload)
+        case "optimum":
+            return optimum_runner(folder, workload)
+        case "torch":
+            return torch_runner(folder, workload, request.scoring)
+        case "llama.cpp":
+            from mobile_bench.baselines.llama_cpp import LlamaCppRunner
+
+            return LlamaCppRunner(folder, workload, request.scoring, folder.name.rpartition("-")[2])
     raise BenchError(f"rows of kind {request.kind!r} are not known")
 
 
 if __name__ == "__main__":
-    serve(RowSession().answer, OpenRow | protocol.Round | ListRows)
+    serve(RowSession().answer, OpenRow | protocol.Round | ListRows | CountWork)

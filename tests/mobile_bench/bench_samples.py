@@ -19,7 +19,7 @@ from mobile_bench.record import (
     Workload,
 )
 from mobile_bench.statistics import distribution
-from odllm_export.golden_check import Agreement
+from odllm_export.agreement import Agreement
 
 UNTOLD = Conditions(temperature_c=None, thermal_status=None, battery_percent=None, charging=None)
 AGREEMENT = Agreement("model", min_overlap=1.0, cases=4, equal_lists=4, overlap=1.0, score_difference=1e-6)
