@@ -40,7 +40,7 @@ from mobile_bench.statistics import distribution
 from mobile_bench.timed_cell import OpenCell
 from mobile_bench.validity import NO_INCIDENTS, Incidents, judge
 from odllm_artifact import Progress, silent
-from odllm_export.golden_check import Agreement
+from odllm_export.agreement import Agreement
 from odllm_export.providers import find_provider
 
 _PASSES = 4

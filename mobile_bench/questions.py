@@ -14,9 +14,10 @@ from lcrec.catalog import read_catalog
 from mobile_bench.protocol import Question, RankedList
 from mobile_bench.quality import HeldOutUsers, summarize
 from mobile_bench.record import Quality
+from odllm_export.agreement import Agreement
 from odllm_export.bundle import CATALOG, GOLDEN, Manifest, read_items
 from odllm_export.errors import HistoryError
-from odllm_export.golden_check import Agreement, Golden, golden_agreement, golden_rows, read_golden
+from odllm_export.golden_check import Golden, golden_agreement, golden_rows, read_golden
 from odllm_export.runtime import Ranked
 
 
