@@ -8,7 +8,7 @@ BASELINES := .venv-baselines
 LLAMA_CPP := .venv-llama-cpp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow interop baselines llama-cpp providers lint bench smollm2 clean
+.PHONY: help demo test test-slow interop baselines llama-cpp providers browser lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
@@ -19,6 +19,7 @@ help:
 	@echo "make baselines  llm-compressor for odllm baseline gptq and sparsegpt, in an environment of its own, and its tests"
 	@echo "make llama-cpp  llama.cpp, built here, in an environment of its own, for its rows in make bench, and its tests"
 	@echo "make providers  OpenVINO, QNN and WebGPU in environments of their own (1 GB), and their tests"
+	@echo "make browser  onnxruntime-web and Playwright (Chromium must be there), and the tests of pages"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
 
@@ -74,6 +75,13 @@ providers: $(INSTALLED)
 	$(BIN)/odllm providers install qnn
 	$(BIN)/odllm providers install webgpu
 	$(BIN)/python -m pytest -m slow tests/mobile_bench/test_real_providers.py
+
+# Chromium is the system's: Playwright's own would be another few hundred megabytes.
+browser: export ODLLM_PROVIDERS = $(CURDIR)/.providers
+browser: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,browser]'
+	$(BIN)/odllm providers install wasm
+	$(BIN)/python -m pytest -m browser tests/mobile_bench
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

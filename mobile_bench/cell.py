@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobile_bench.browser_target import BrowserTarget
 from mobile_bench.errors import BenchError
 from mobile_bench.histories import Histories, choose_histories, given_histories
 from mobile_bench.host_target import HostTarget
@@ -14,6 +15,7 @@ from mobile_bench.record import LATENCY_KINDS, BundleIdentity, cell_label
 from mobile_bench.target import Target, Worker
 from odllm_artifact import sha256_file
 from odllm_export.bundle import MANIFEST, Manifest, bundle_bytes, check_files, read_manifest
+from odllm_export.providers import find_provider
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +82,16 @@ class Cell:
         )
 
 
+def target_of(provider: str) -> Target:
+    """Return this host, or its browser where only pages have the provider.
+
+    Raises:
+        BenchError: what the provider needs is not installed.
+        odllm_export.errors.BundleError: there is none of that name.
+    """
+    return BrowserTarget.of(provider) if find_provider(provider).in_browser else HostTarget.of(provider)
+
+
 def make_cells(
     bundles: Sequence[Path],
     providers: Sequence[str],
@@ -106,7 +118,7 @@ def make_cells(
         raise BenchError("nothing to measure: name at least one bundle, one provider and one number of threads")
     if min(threads) < 1:
         raise BenchError(f"{min(threads)} threads were asked for; at least 1 is needed")
-    targets: dict[str, Target] = {provider: target or HostTarget.of(provider) for provider in providers}
+    targets: dict[str, Target] = {provider: target or target_of(provider) for provider in providers}
     cells = []
     for folder in bundles:
         manifest = read_manifest(folder)

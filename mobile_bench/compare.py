@@ -9,8 +9,10 @@ import msgspec
 import numpy as np
 
 from mobile_bench.errors import ComparisonError
+from mobile_bench.placement import CPU
 from mobile_bench.record import Record, Timing
 from mobile_bench.statistics import median_interval
+from odllm_export.providers import find_provider
 
 Clock = Literal["wall", "cpu"]
 
@@ -104,6 +106,7 @@ def _round_medians(timing: Timing, clock: Clock) -> list[float]:
 
 def _row(record: Record) -> Row:
     timing, placement, agreement = record.time_to_top_k, record.execution.placement, record.agreement
+    runs_on_cpu = find_provider(record.execution.provider).runtime_name == CPU
     return Row(
         label=record.label,
         keep_ratio=record.bundle.keep_ratio,
@@ -118,7 +121,7 @@ def _row(record: Record) -> Row:
         anonymous_peak_bytes=record.memory.anonymous_peak_bytes,
         nodes_placed=placement.nodes,
         products=placement.products,
-        products_taken=placement.products_on_cpu if record.execution.provider == "cpu" else placement.products_taken,
+        products_taken=placement.products_on_cpu if runs_on_cpu else placement.products_taken,
         overlap=None if agreement is None else agreement.overlap,
         ndcg_10=None if record.quality is None else record.quality.ndcg_10,
         valid=record.validity.valid,

@@ -15,11 +15,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
-import msgspec
-
+from mobile_bench import browser_runtime
 from mobile_bench.errors import BenchError
+from mobile_bench.provider_state import ProviderState, environments_folder
 from odllm_artifact import read_json, write_json
 from odllm_export.providers import find_provider, is_installed
 
@@ -35,32 +34,6 @@ _BESIDE = ("msgspec", "numpy", "psutil")
 """What the measuring process imports, in the versions that are installed here."""
 
 _MARKER = "odllm.json"
-FOLDER_VARIABLE = "ODLLM_PROVIDERS"
-
-State = Literal["installed", "environment", "installable", "elsewhere"]
-
-
-class ProviderState(msgspec.Struct, frozen=True):
-    """Where a provider is to be had.
-
-    Attributes:
-        provider: by the command line's name.
-        state: `installed` beside us, in an `environment`, `installable` into one, or only `elsewhere`.
-        where: the environment, or words on where to get it.
-    """
-
-    provider: str
-    state: State
-    where: str
-
-
-def environments_folder() -> Path:
-    """Return where environments lie: `$ODLLM_PROVIDERS`, or a folder in the user's cache."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "odllm" / "providers"
 
 
 def provider_state(name: str) -> ProviderState:
@@ -69,7 +42,10 @@ def provider_state(name: str) -> ProviderState:
     Raises:
         BundleError: there is none of that name.
     """
-    missing = find_provider(name).missing.format(name=name)
+    provider = find_provider(name)
+    missing = provider.missing.format(name=name)
+    if provider.in_browser:
+        return browser_runtime.provider_state(name)
     if is_installed(name):
         return ProviderState(name, "installed", "")
     if name not in REQUIREMENTS:
@@ -99,6 +75,8 @@ def install(name: str) -> Path:
     Raises:
         BenchError: no package has the provider, or it cannot be installed; nothing is left of the attempt then.
     """
+    if find_provider(name).in_browser:
+        return browser_runtime.install()
     state = provider_state(name)
     folder = environments_folder() / name
     if state.state == "elsewhere":
@@ -124,8 +102,9 @@ def remove(name: str) -> None:
     Raises:
         BenchError: it has none.
     """
-    folder = environments_folder() / name
-    if name not in REQUIREMENTS or not folder.is_dir():
+    in_browser = find_provider(name).in_browser
+    folder = browser_runtime.runtime_folder() if in_browser else environments_folder() / name
+    if not (in_browser or name in REQUIREMENTS) or not folder.is_dir():
         raise BenchError(f"provider {name!r} has no environment in {environments_folder()}")
     shutil.rmtree(folder)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -62,9 +63,15 @@ def peak_resident_bytes() -> int:
 
 
 class MemorySampler:
-    """A thread that watches what the kernel keeps no peaks of. For memory passes only: it takes time."""
+    """A thread that watches what the kernel keeps no peaks of. For memory passes only: it takes time.
 
-    def __init__(self, every_s: float = SAMPLE_EVERY_S) -> None:
+    Args:
+        every_s: time between looks.
+        look: at whose memory; this process's, if not given.
+    """
+
+    def __init__(self, every_s: float = SAMPLE_EVERY_S, look: Callable[[], Resident] = resident_memory) -> None:
+        self._look = look
         self.anonymous_peak: int | None = None
         self.file_backed_peak: int | None = None
         self._every_s = every_s
@@ -88,7 +95,7 @@ class MemorySampler:
             self._sample()
 
     def _sample(self) -> None:
-        now = resident_memory()
+        now = self._look()
         if now.anonymous is None or now.file_backed is None:
             return
         self.anonymous_peak = max(self.anonymous_peak or 0, now.anonymous)

@@ -16,6 +16,7 @@ import msgspec
 import psutil
 
 from mobile_bench import protocol
+from mobile_bench.errors import WorkerError
 from odllm_artifact import OdllmError
 
 
@@ -40,7 +41,7 @@ def time_round(opened: Callee, request: protocol.Round) -> protocol.RoundReply:
     wall, cpu = [], []
     gc.collect()
     gc.disable()
-    busy_before, own_before, started = _busy_seconds(), time.process_time(), time.perf_counter()
+    busy_before, own_before, started = busy_seconds(), time.process_time(), time.perf_counter()
     for number in range(request.first, request.first + request.calls):
         cpu_start, wall_start = time.process_time_ns(), time.perf_counter_ns()
         opened.call(number)
@@ -48,7 +49,7 @@ def time_round(opened: Callee, request: protocol.Round) -> protocol.RoundReply:
         wall.append((wall_end - wall_start) / 1e6)
         cpu.append((cpu_end - cpu_start) / 1e6)
     elapsed, own = time.perf_counter() - started, time.process_time() - own_before
-    others = max(0.0, _busy_seconds() - busy_before - own)
+    others = max(0.0, busy_seconds() - busy_before - own)
     gc.enable()
     return protocol.RoundReply(wall, cpu, others / elapsed)
 
@@ -59,6 +60,9 @@ def serve(answer: Callable[[Any], msgspec.Struct], requests: Any) -> None:
     Args:
         answer: carries out one request.
         requests: type, or union of types, of the requests.
+
+    Raises:
+        WorkerError: what answers has died, and this process must, too.
     """
     # Libraries print to standard output when they please; the answers get a descriptor of their own.
     answers = os.fdopen(os.dup(1), "wb")
@@ -67,13 +71,15 @@ def serve(answer: Callable[[Any], msgspec.Struct], requests: Any) -> None:
     for line in sys.stdin.buffer:
         try:
             reply = protocol.Answer(msgspec.Raw(msgspec.json.encode(answer(decoder.decode(line)))))
+        except WorkerError:
+            raise
         except OdllmError as error:
             reply = protocol.Answer(refused=str(error), exit_code=error.exit_code)
         answers.write(msgspec.json.encode(reply) + b"\n")
         answers.flush()
 
 
-def _busy_seconds() -> float:
+def busy_seconds() -> float:
     """Return the processor time of all programs on this machine since it started."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system)

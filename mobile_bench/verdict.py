@@ -183,10 +183,15 @@ def _notes(one: Record, other: Record) -> list[str]:
         notes.append(f"{DIFFERENT_BUNDLES}: {_described(one)} against {_described(other)}")
     devices = [(r.device.device_kind, r.device.model, r.device.cpu_model, r.device.cores) for r in (one, other)]
     if devices[0] != devices[1]:
-        notes.append(f"different devices: {one.device.cpu_model} against {other.device.cpu_model}")
+        notes.append(f"different devices: {_device_name(one)} against {_device_name(other)}")
     if one.device.onnxruntime != other.device.onnxruntime:
         notes.append(f"different runtimes: onnxruntime {one.device.onnxruntime} against {other.device.onnxruntime}")
     return notes
+
+
+def _device_name(record: Record) -> str:
+    device = record.device
+    return f"{device.cpu_model} in {device.browser}" if device.browser else device.cpu_model
 
 
 def _described(record: Record) -> str:

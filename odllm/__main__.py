@@ -39,6 +39,7 @@ def build_app() -> typer.Typer:
         study,
         train,
         verify,
+        web,
     )
     from odllm.verbs.compare import compare
     from odllm.verbs.export_processor import export_processor
@@ -71,6 +72,7 @@ def build_app() -> typer.Typer:
     app.command("check", help="Say what phones' providers should take of a bundle, and its memory.")(check.check)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
+    app.command("web", help="Make a page that runs a bundle in a phone's browser, and serve it.")(web.web)
     app.command("compare", help="Compare records of bench: equal, faster or slower.")(compare)
     app.command("report", help="Show records of bench: an HTML page, or a table for a README.")(report)
     app.add_typer(providers.app, name="providers", help="Execution providers: what is here, and how to get more.")

@@ -28,14 +28,17 @@ class Provider(msgspec.Struct, frozen=True):
         options: given to it; `{threads}` stands for the number of threads, `{libraries}` for the folder of its library.
         plugins: modules that carry it as a library, the preferred one first; each has `get_library_path()`.
         missing: where it is to be had, if the installed onnxruntime does not have it.
+        in_browser: only onnxruntime-web has it, in a page.
     """
 
     runtime_name: str
     options: Mapping[str, str] = {}
     plugins: tuple[str, ...] = ()
     missing: str = "`odllm providers install {name}` makes an environment that has it"
+    in_browser: bool = False
 
 
+_PAGES_ONLY = "only pages have it: `odllm bench` asks a browser for it, `odllm web` makes a page"
 _PHONES_ONLY = "no package for this machine has it; phones have it in onnxruntime's own packages for {system}"
 
 PROVIDERS: Mapping[str, Provider] = {
@@ -61,6 +64,8 @@ PROVIDERS: Mapping[str, Provider] = {
     "cuda": Provider("CUDAExecutionProvider"),
     "nnapi": Provider("NnapiExecutionProvider", missing=_PHONES_ONLY.format(system="Android")),
     "coreml": Provider("CoreMLExecutionProvider", missing=_PHONES_ONLY.format(system="iOS and macOS")),
+    "wasm": Provider("CPUExecutionProvider", missing=_PAGES_ONLY, in_browser=True),
+    "webgpu-browser": Provider("WebGpuExecutionProvider", missing=_PAGES_ONLY, in_browser=True),
 }
 """By the name that the command line uses."""
 
@@ -79,6 +84,8 @@ def find_provider(name: str) -> Provider:
 def is_installed(name: str) -> bool:
     """Return whether this process can ask for a provider: whether it then takes a node only a profile tells."""
     provider = find_provider(name)
+    if provider.in_browser:
+        return False
     return provider.runtime_name in onnxruntime.get_available_providers() or _plugin(provider) is not None
 
 
@@ -91,6 +98,8 @@ def open_session(graph: Path, options: onnxruntime.SessionOptions, name: str) ->
     provider = find_provider(name)
     asked: dict[str, Any] = {}
     plugin = _plugin(provider)
+    if provider.in_browser:
+        raise BundleError(f"provider {name!r} is not this process's: {provider.missing}")
     if plugin is not None:  # asked first: once registered, it is listed among the runtime's own
         _add_plugin(provider, plugin, options)
     elif provider.runtime_name in onnxruntime.get_available_providers():

@@ -7,7 +7,6 @@ import pytest
 
 from mobile_bench import protocol
 from mobile_bench.environments import (
-    FOLDER_VARIABLE,
     REQUIREMENTS,
     environments_folder,
     install,
@@ -19,6 +18,7 @@ from mobile_bench.errors import BenchError
 from mobile_bench.host import measure
 from mobile_bench.placement import CPU
 from mobile_bench.protocol import Settings
+from mobile_bench.provider_state import FOLDER_VARIABLE
 from mobile_bench.worker_process import WorkerProcess
 from odllm_artifact import write_json
 from odllm_export.errors import BundleError

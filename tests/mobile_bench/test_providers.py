@@ -27,6 +27,13 @@ def test_provider_that_is_not_there_is_never_the_cpu_in_silence(bundle: Path, na
         Recommender.open(bundle, Options(provider=name))
 
 
+@pytest.mark.parametrize("name", ["wasm", "webgpu-browser"])
+def test_what_only_pages_have_is_not_this_processs(bundle: Path, name: str) -> None:
+    assert not is_installed(name)
+    with pytest.raises(BundleError, match=f"provider '{name}' is not this process's: only pages have it"):
+        Recommender.open(bundle, Options(provider=name))
+
+
 def test_plugin_whose_library_cannot_be_loaded_is_told(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

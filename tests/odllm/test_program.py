@@ -29,6 +29,7 @@ VERBS = (
     "recommend",
     "catalog",
     "bench",
+    "web",
     "demo",
 )
 
