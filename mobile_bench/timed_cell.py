@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 
 from mobile_bench import protocol
@@ -57,7 +58,14 @@ class OpenCell:
     def _ask(self, first: int, calls: int) -> protocol.RoundReply:
         assert self._worker is not None
         request = protocol.Round(first, calls)
-        return self._worker.ask(request, protocol.RoundReply, timeout_s=self._settings.timeout_s)
+        reply = self._worker.ask(request, protocol.RoundReply, timeout_s=self._settings.timeout_s)
+        samples = reply.wall_ms + reply.cpu_ms
+        if len(samples) != 2 * calls or not all(0 <= sample < math.inf for sample in samples):
+            raise WorkerError(
+                f"{self._cell.name}: {calls} calls were answered with {len(reply.wall_ms)} times, the shortest "
+                f"{min(samples, default=math.nan):g} ms: the device's clock jumps"
+            )
+        return reply
 
     def _restart(self) -> None:
         if self._worker is not None:
