@@ -352,5 +352,5 @@ def _failure(cell: Cell, reason: str) -> Failure:
         bundle=cell.folder.name,
         provider=cell.provider,
         threads=cell.threads,
-        reason=" ".join(reason.removeprefix(f"{cell.name}: ").split()),  # the runtime's own go over many lines
+        reason=" ".join(reason.replace(f"{cell.name}: ", "", 1).split()),  # the runtime's own go over many lines
     )

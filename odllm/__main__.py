@@ -33,6 +33,7 @@ def build_app() -> typer.Typer:
         demo,
         evaluate,
         export,
+        phone,
         providers,
         recommend,
         recover,
@@ -70,6 +71,7 @@ def build_app() -> typer.Typer:
     app.command("check", help="Say what phones' providers should take of a bundle, and its memory.")(check.check)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
+    app.add_typer(phone.app, name="phone", help="Measure bundles on phones over adb.")
     app.command("compare", help="Compare records of bench: equal, faster or slower.")(compare)
     app.add_typer(providers.app, name="providers", help="Execution providers: what is here, and how to get more.")
     app.add_typer(study.app, name="study", help="Studies of the compression, each a table and a plot.")

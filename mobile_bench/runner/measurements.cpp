@@ -1,6 +1,7 @@
 #include "measurements.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 
 #include "clocks.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::int64_t kMostCalls = 10'000'000;
 constexpr std::int64_t kMostThreads = 256;
+constexpr float kScoreTolerance = 1e-3F;
 
 double to_ms(std::int64_t ns) { return static_cast<double>(ns) / 1e6; }
 
@@ -42,6 +44,14 @@ OpenOptions open_options(const Json& request, const std::string& profile_prefix)
 Json ranked_json(const Ranked& ranked) {
     const std::vector<double> scores(ranked.scores.begin(), ranked.scores.end());
     return Json(Json::Object{{"items", json_list(ranked.items)}, {"scores", json_list(scores)}});
+}
+
+// A session that reused the wrong tokens would answer another question, and fast. Ties may stand in another order.
+void check_same_best(const Ranked& kept, const Ranked& whole) {
+    if (std::fabs(kept.scores.at(0) - whole.scores.at(0)) > kScoreTolerance * std::max(1.0F, std::fabs(whole.scores[0]))) {
+        throw device_fault("a session's best score is " + std::to_string(kept.scores[0]) + ", a whole call's " +
+                           std::to_string(whole.scores[0]) + ": its cache does not fit");
+    }
 }
 
 // As they were set: the C API does not tell a session's options.
@@ -142,9 +152,11 @@ Json Worker::measure_phases(const Json& request) const {
         const Rows history(all.end() - std::min(length, recommender.manifest().max_items), all.end());
         UserSession session(recommender);
         if (history.size() > 1) session.recommend(Rows(history.begin(), history.end() - 1));
-        const double one_new = time_ms([&] { session.recommend(history); });
+        Ranked kept, whole_call;
+        const double one_new = time_ms([&] { kept = session.recommend(history); });
         const double nothing_new = time_ms([&] { session.recommend(history); });
-        const double from_nothing = time_ms([&] { recommender.recommend(history); });
+        const double from_nothing = time_ms([&] { whole_call = recommender.recommend(history); });
+        check_same_best(kept, whole_call);
         if (number == 0) continue;
         incremental.push_back(one_new);
         repeated.push_back(nothing_new);
