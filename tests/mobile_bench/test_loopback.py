@@ -1,4 +1,4 @@
-"""Phones end to end, on real adb devices: an emulated arm64 processor, the cross-compiled runner, the aarch64 runtime."""
+"""Phones end to end, on real adb devices: emulated arm64 processors, the cross-compiled runner, the aarch64 runtime."""
 
 import json
 import os
@@ -183,9 +183,9 @@ def test_phone_that_goes_away_in_the_middle_is_told_in_words(network, bundle):
         with cell.start_worker() as worker:
             worker.ask(protocol.Open(*cell.opening), protocol.OpenReply, timeout_s=120)
             device.vanish()
-            with pytest.raises(WorkerError, match="is out of reach: .* went away in the middle"):
+            with pytest.raises(WorkerError, match=r"is out of reach: .* went away in the middle"):
                 worker.ask(protocol.Round(0, 1), protocol.RoundReply, timeout_s=120)
-        with pytest.raises(DeviceError, match="is gone|went away|is offline"):
+        with pytest.raises(DeviceError, match=r"is gone|went away|is offline"):
             target.install(bundle, read_manifest(bundle))
 
 

@@ -42,7 +42,9 @@ def ask(target, bundle, request, reply):
         return worker.ask(request, reply, timeout_s=60)
 
 
-@pytest.mark.parametrize("options", [{}, {"form": "unrolled"}, {"precision": "int8-dynamic"}, {"precision": "int4-block32"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"form": "unrolled"}, {"precision": "int8-dynamic"}, {"precision": "int4-block32"}]
+)
 def test_runner_gives_the_lists_and_nodes_of_the_python_worker(make_bundle, target, options):
     bundle = make_bundle(**options)
     questions = [protocol.Question([3, 7, 1]), protocol.Question([5], [0, 2]), protocol.Question(list(range(12)))]
