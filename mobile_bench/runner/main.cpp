@@ -92,5 +92,7 @@ int main(int count, char** arguments) {
     std::FILE* answers = take_standard_output();
     if (answers == nullptr) return 1;
     if (ends_with_input) end_with_input();
-    return serve(library, answers);
+    const int code = serve(library, answers);
+    std::fclose(answers);
+    _exit(code);  // what libraries would tidy up ends with the process, and some builds of the runtime crash over it
 }

@@ -79,8 +79,12 @@ void add_provider(const Runtime& runtime, OrtSessionOptions* options, const std:
         throw device_fault("this build of ONNX Runtime " + runtime.version() + " has no " + provider->runtime_name +
                            ", and would silently run on the CPU instead. Build the runner with a package that has it.");
     }
-    if (provider->append_name == nullptr) add_nnapi(runtime, options);
-    else add_by_name(runtime, options, *provider, threads);
+    try {
+        if (provider->append_name == nullptr) add_nnapi(runtime, options);
+        else add_by_name(runtime, options, *provider, threads);
+    } catch (const Refusal& refusal) {
+        throw device_fault(refusal.what());  // such as: there is no graphics processor
+    }
 }
 
 }  // namespace odllm

@@ -1,7 +1,9 @@
 """The native runner on this host, held against the Python worker."""
 
+import hashlib
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import native_kits
@@ -114,7 +116,6 @@ def rewrite_manifest(folder: Path, change) -> None:
 
 def with_catalog(folder: Path, content: bytes) -> None:
     """Put another catalogue into a bundle and let the manifest say so."""
-    import hashlib
 
     (folder / CATALOG).write_bytes(content)
     fact = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -193,7 +194,6 @@ def test_a_file_that_is_no_runtime_is_told(bundle, target, tmp_path):
 
 
 def test_graph_that_is_no_graph_is_refused(bundle, target, tmp_path):
-    import hashlib
 
     folder = copy_of(bundle, tmp_path)
     (folder / GRAPH).write_bytes(b"no graph")
@@ -209,3 +209,43 @@ def test_refusal_for_want_of_memory_is_the_devices(bundle, target, tmp_path):
     rewrite_manifest(folder, lambda value: value.update(expected_peak_memory_bytes=1 << 50))
     with pytest.raises(DeviceError, match="Close other apps"):
         ask(target, folder, opening(folder), protocol.OpenReply)
+
+
+NONSENSE = [
+    "",
+    "{",
+    "[1, 2",
+    '{"do"}',
+    '{"do": "open", }',
+    '{"do": 1}',
+    '"\\ud800"',
+    '"\\u12g4"',
+    '"\\x"',
+    "01x",
+    "-",
+    "1e",
+    "nul",
+    "[" * 100_000,
+    '{"do": "open", "bundle": "x", "provider": "cpu", "threads": 1.5, "histories": []}',
+    '{"do": "open", "bundle": "x", "provider": "cpu", "threads": 99999999999999999999, "histories": []}',
+]
+
+
+def test_nonsense_is_refused_line_by_line(target):
+    lines = "".join(f"{line}\n" for line in [*NONSENSE, '{"do": "round"}'])
+    command = [str(target.kit.runner), "--runtime", str(target.kit.library)]
+    ended = subprocess.run(command, input=lines.encode(), capture_output=True, check=False, timeout=60)
+    assert ended.returncode == 0
+    answers = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert len(answers) == len(NONSENSE) + 1
+    assert all(answer["refused"] and answer["exit_code"] == 2 for answer in answers)
+    assert "before a bundle was opened" in answers[-1]["refused"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--runtime"], ["--what"]])
+def test_usage_is_told(target, arguments):
+    ended = subprocess.run(
+        [str(target.kit.runner), *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 2
+    assert "usage: odllm-runner --runtime" in ended.stderr
