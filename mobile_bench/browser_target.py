@@ -11,9 +11,11 @@ from mobile_bench.browser_protocol import BrowserFacts, Describe
 from mobile_bench.browser_runtime import require_browser
 from mobile_bench.device import host_conditions, host_device
 from mobile_bench.errors import DeviceError
+from mobile_bench.power import Meter, rapl_meter
 from mobile_bench.protocol import InspectReply
 from mobile_bench.record import Conditions, Device, DeviceKind
 from mobile_bench.worker_process import WorkerProcess
+from odllm_artifact import Progress
 from odllm_export.bundle import Manifest
 
 _DESCRIBE_TIMEOUT_S = 120.0
@@ -71,6 +73,13 @@ class BrowserTarget:
     def conditions(self) -> Conditions:
         """Return how this host is at this moment."""
         return host_conditions()
+
+    def get_ready(self, progress: Progress) -> None:
+        """Do nothing: this host is as it is, and the record says how busy it was."""
+
+    def energy_meter(self) -> Meter | None:
+        """Return the processor's counters, where it has them and this user may read them."""
+        return rapl_meter()
 
 
 def kind_of(provider: str, facts: BrowserFacts) -> DeviceKind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ import numpy as np
 
 from mobile_bench import protocol
 from mobile_bench.cell import Cell, make_cells
+from mobile_bench.energy import measure_energy
 from mobile_bench.errors import BenchError, DeviceError, WorkerError
 from mobile_bench.histories import workload
 from mobile_bench.placement import Placement, check_placement, make_placement
@@ -25,6 +26,7 @@ from mobile_bench.questions import choose_questions
 from mobile_bench.record import (
     Conditions,
     Device,
+    Energy,
     Execution,
     Failure,
     Load,
@@ -37,6 +39,7 @@ from mobile_bench.record import (
 )
 from mobile_bench.rounds import calls_per_round, run_rounds
 from mobile_bench.statistics import distribution
+from mobile_bench.target import Target
 from mobile_bench.timed_cell import OpenCell
 from mobile_bench.validity import NO_INCIDENTS, Incidents, judge
 from odllm_artifact import Progress, silent
@@ -70,6 +73,7 @@ class _Passes:
     load: protocol.LoadReply
     memory: Memory
     phases: Phases | None
+    energy: Energy | None
 
 
 def measure(
@@ -105,10 +109,13 @@ def measure(
 def measure_cells(cells: Sequence[Cell], settings: Settings, progress: Progress = silent) -> Results:
     """Measure cells side by side, as `measure` does."""
     passes, failures = _all_passes(cells, settings, progress)
-    targets = {cell.target for cell in passes}
-    before = {target: target.conditions() for target in targets}
-    timings, stopped = _time_cells([cell for cell in passes if cell.is_timed], settings, progress)
-    moments = {target: (before[target], target.conditions()) for target in targets}
+    stopped = _get_ready(passes, progress)
+    targets = {cell.target for cell in passes if cell not in stopped}
+    before = {target: _conditions(target) for target in targets}
+    timed = [cell for cell in passes if cell.is_timed and cell not in stopped]
+    timings, failed_there = _time_cells(timed, settings, progress)
+    stopped |= failed_there
+    moments = {target: (before[target], _conditions(target)) for target in targets}
     run = uuid.uuid4().hex
     records = [
         _record(cell, run, settings, passed, timings.get(cell), moments[cell.target])
@@ -117,6 +124,26 @@ def measure_cells(cells: Sequence[Cell], settings: Settings, progress: Progress 
     ]
     failed = failures | stopped
     return Results(records=records, failures=[_failure(cell, failed[cell]) for cell in cells if cell in failed])
+
+
+def _get_ready(cells: Iterable[Cell], progress: Progress) -> dict[Cell, str]:
+    """Wait for every device; return why the cells of those that never got ready cannot be timed."""
+    unready: dict[Target, str] = {}
+    cells = list(cells)
+    for target in {cell.target: None for cell in cells}:
+        try:
+            target.get_ready(progress)
+        except DeviceError as error:
+            unready[target] = str(error)
+    return {cell: unready[cell.target] for cell in cells if cell.target in unready}
+
+
+def _conditions(target: Target) -> Conditions:
+    """Return how a device is; a device that went away tells nothing, and its cells say so."""
+    try:
+        return target.conditions()
+    except DeviceError:
+        return Conditions(temperature_c=None, thermal_status=None, battery_percent=None, charging=None)
 
 
 def require_records(results: Results) -> list[Record]:
@@ -169,6 +196,7 @@ def _passes_of(cell: Cell, settings: Settings) -> _Passes:
         _tried_twice(_load_pass, cell, settings),
         _tried_twice(_memory_pass, cell, settings),
         _tried_twice(_phases_pass, cell, settings) if cell.is_timed else None,
+        _tried_twice(_energy_pass, cell, settings) if cell.is_timed and settings.energy_seconds else None,
     )
 
 
@@ -245,6 +273,11 @@ def _phases_pass(cell: Cell, settings: Settings) -> Phases:
     )
 
 
+def _energy_pass(cell: Cell, settings: Settings) -> Energy | None:
+    meter = cell.target.energy_meter()
+    return None if meter is None else measure_energy(cell, meter, settings)
+
+
 def _time_cells(
     cells: Sequence[Cell], settings: Settings, progress: Progress
 ) -> tuple[dict[Cell, tuple[Timing, Incidents]], dict[Cell, str]]:
@@ -296,7 +329,7 @@ def _record(
         load=Load(cold_ms=load.cold_ms, page_cache=load.page_cache, warm_ms=load.warm_ms),
         memory=passes.memory,
         agreement=inspected.agreement,
-        energy=None,
+        energy=passes.energy,
         quality=inspected.quality,
         conditions=moments,
         validity=judge(
@@ -307,6 +340,7 @@ def _record(
             threads=cell.threads,
             cores=inspected.device.cores,
             incidents=incidents,
+            after=moments[1],
         ),
         run=run,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -314,4 +348,4 @@ def _record(
 
 
 def _failure(cell: Cell, reason: str) -> Failure:
-    return Failure.of(cell.folder, cell.provider, cell.threads, reason.removeprefix(f"{cell.name}: "))
+    return Failure.of(cell.folder, cell.provider, cell.threads, reason.replace(f"{cell.name}: ", "", 1))

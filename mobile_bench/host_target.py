@@ -8,9 +8,11 @@ from pathlib import Path
 from mobile_bench.device import host_conditions, host_device
 from mobile_bench.device_kind import device_kind, environment_of
 from mobile_bench.environments import python_for
+from mobile_bench.power import Meter, rapl_meter
 from mobile_bench.protocol import InspectReply
 from mobile_bench.record import Conditions, Device, DeviceKind
 from mobile_bench.worker_process import WorkerProcess
+from odllm_artifact import Progress
 from odllm_export.bundle import Manifest
 
 
@@ -62,3 +64,10 @@ class HostTarget:
     def conditions(self) -> Conditions:
         """Return how this host is at this moment."""
         return host_conditions()
+
+    def get_ready(self, progress: Progress) -> None:
+        """Do nothing: this host is as it is, and the record says how busy it was."""
+
+    def energy_meter(self) -> Meter | None:
+        """Return the processor's counters, where it has them and this user may read them."""
+        return rapl_meter()

@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         warm_loads: opens after the cold one.
         memory_calls: calls of the memory pass.
         phase_calls: of each kind in the pass that takes a call apart.
+        energy_seconds: of calls, and of idling before them, where a device has a meter; 0: no such pass.
         timeout_s: how long one request to a worker may take before it is given up.
     """
 
@@ -43,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     warm_loads: int = 3
     memory_calls: int = 20
     phase_calls: int = 20
+    energy_seconds: float = 10.0
     timeout_s: float = 600.0
 
     def __post_init__(self) -> None:
@@ -54,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for name in ("min_calls", "min_rounds", "warm_up_calls", "warm_loads", "memory_calls", "phase_calls"):
             if getattr(self, name) < 1:
                 raise BenchError(f"{name} is {getattr(self, name)}; at least 1 is needed")
+        if self.energy_seconds < 0:
+            raise BenchError(f"energy_seconds is {self.energy_seconds}; 0 or more are needed")
         if not 0 <= self.min_seconds <= self.max_seconds or self.timeout_s <= 0:
             raise BenchError(
                 f"min_seconds is {self.min_seconds}, max_seconds {self.max_seconds}, "
@@ -188,11 +192,11 @@ class OpenReply(msgspec.Struct, frozen=True):
 
 
 class RoundReply(msgspec.Struct, frozen=True):
-    """Answer to `Round`: raw samples, and the processors that other programs kept busy meanwhile."""
+    """Answer to `Round`: raw samples, and the processors that other programs kept busy meanwhile; None: not told."""
 
     wall_ms: list[float]
     cpu_ms: list[float]
-    other_load_cores: float
+    other_load_cores: float | None
 
 
 class SoakReply(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from odllm_export.agreement import Agreement
 
 SCHEMA_VERSION = 3
 
-DeviceKind = Literal["phone", "host", "browser", "emulated-arm64", "emulated-htp", "software-gpu"]
+DeviceKind = Literal["phone", "host", "browser", "emulated-arm64", "emulator", "emulated-htp", "software-gpu"]
 LATENCY_KINDS: frozenset[str] = frozenset({"phone", "host", "browser"})
 """Kinds of device whose latency means something; the others are correctness rows."""
 
@@ -164,7 +164,7 @@ class Timing(_Fact, frozen=True):
         round_calls: how many of those calls each round made; rounds of compared cells alternate.
         wall: summary of `wall_ms`.
         cpu: summary of `cpu_ms`.
-        other_load_cores: processors that other programs kept busy meanwhile, mean.
+        other_load_cores: processors that other programs kept busy meanwhile, mean; None where it does not tell.
     """
 
     wall_ms: list[float]
@@ -172,7 +172,7 @@ class Timing(_Fact, frozen=True):
     round_calls: list[int]
     wall: Distribution
     cpu: Distribution
-    other_load_cores: float
+    other_load_cores: float | None
 
 
 class Phases(_Fact, frozen=True):

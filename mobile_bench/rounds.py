@@ -44,16 +44,22 @@ class Samples:
 
     def timing(self) -> Timing:
         """Return the samples as the record holds them."""
-        weights = [sum(one.wall_ms) for one in self.rounds]
-        load = sum(one.other_load_cores * weight for one, weight in zip(self.rounds, weights, strict=True))
         return Timing(
             wall_ms=self.wall_ms,
             cpu_ms=self.cpu_ms,
             round_calls=[len(one.wall_ms) for one in self.rounds],
             wall=distribution(self.wall_ms),
             cpu=distribution(self.cpu_ms),
-            other_load_cores=load / sum(weights),
+            other_load_cores=self._other_load(),
         )
+
+    def _other_load(self) -> float | None:
+        """Return what other programs kept busy, mean over time; None where a round was not told."""
+        weights = [sum(one.wall_ms) for one in self.rounds]
+        loads = [one.other_load_cores for one in self.rounds if one.other_load_cores is not None]
+        if len(loads) < len(self.rounds):
+            return None
+        return sum(load * weight for load, weight in zip(loads, weights, strict=True)) / sum(weights)
 
 
 def calls_per_round(warm_call_ms: Sequence[float], histories: int, settings: Settings) -> int:

@@ -8,8 +8,10 @@ from typing import Protocol, Self, TypeVar
 
 import msgspec
 
+from mobile_bench.power import Meter
 from mobile_bench.protocol import InspectReply
 from mobile_bench.record import Conditions, Device, DeviceKind
+from odllm_artifact import Progress
 from odllm_export.bundle import Manifest
 
 Reply = TypeVar("Reply")
@@ -81,4 +83,22 @@ class Target(Protocol):
         """Return what the device says about itself."""
 
     def conditions(self) -> Conditions:
-        """Return how it is at this moment."""
+        """Return how it is at this moment.
+
+        Raises:
+            DeviceError: the device is gone.
+        """
+
+    def get_ready(self, progress: Progress) -> None:
+        """Wait until timing may begin: a phone that is hot or empty is not measured.
+
+        Raises:
+            DeviceError: it never got ready, or is gone.
+        """
+
+    def energy_meter(self) -> Meter | None:
+        """Return what can measure the device's energy at this moment; None without anything.
+
+        Raises:
+            DeviceError: the device is gone.
+        """

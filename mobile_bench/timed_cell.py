@@ -71,6 +71,8 @@ class OpenCell:
         request = protocol.Round(first, calls)
         started = time.monotonic()
         reply = self._worker.ask(request, protocol.RoundReply, timeout_s=self._settings.timeout_s)
+        if not len(reply.wall_ms) == len(reply.cpu_ms) == calls:
+            raise WorkerError(f"{self._cell.name}: {calls} calls were answered with {len(reply.wall_ms)} times")
         if not is_possible(reply.wall_ms, 1000 * (time.monotonic() - started)):
             self.incidents = self.incidents._replace(clock_jumps=self.incidents.clock_jumps + 1)
         return reply

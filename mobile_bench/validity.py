@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mobile_bench.protocol import Settings
-from mobile_bench.record import Timing, Validity
+from mobile_bench.record import Conditions, Timing, Validity
 from mobile_bench.statistics import relative_to_history
 from odllm_export.agreement import Agreement
 
@@ -21,6 +21,7 @@ LEAST_OVERLAP = 0.9
 """Share of the golden items that must come back whatever a provider rounds: below it, it ran another model."""
 
 _NEGLIGIBLE_CORES = 0.1
+_COOL = ("none", "light")
 
 
 class Incidents(NamedTuple):
@@ -47,6 +48,7 @@ def judge(
     threads: int,
     cores: int,
     incidents: Incidents = NO_INCIDENTS,
+    after: Conditions | None = None,
 ) -> Validity:
     """Return whether a cell's figures may be quoted, with a reason for each way in which they may not.
 
@@ -58,6 +60,7 @@ def judge(
         threads: of the cell.
         cores: of the machine.
         incidents: on the way.
+        after: how the device was when the timing had ended.
     """
     reasons = [] if agreement is None else _list_reasons(agreement)
     if incidents.restarts:
@@ -67,6 +70,8 @@ def judge(
             f"the device's clock jumped: the calls of {incidents.clock_jumps} rounds took longer than their round, "
             "or less than no time"
         )
+    if timing is not None and after is not None and after.thermal_status not in (None, *_COOL):
+        reasons.append(f"the device slowed down against heat: thermal status {after.thermal_status} at the end")
     if timing is not None:
         reasons += _timing_reasons(timing, settings, histories=histories, threads=threads, cores=cores)
     return Validity(valid=not reasons, reasons=reasons)
@@ -97,9 +102,10 @@ def _timing_reasons(timing: Timing, settings: Settings, *, histories: int, threa
             f"too much spread: the middle half of the samples is {spread:.0%} of the median wide, "
             f"at most {MOST_SPREAD:.0%} is steady"
         )
-    if timing.other_load_cores + threads > cores + _NEGLIGIBLE_CORES:
+    others = timing.other_load_cores
+    if others is not None and others + threads > cores + _NEGLIGIBLE_CORES:
         reasons.append(
-            f"other load: other programs kept {timing.other_load_cores:.1f} of {cores} cores busy, "
+            f"other load: other programs kept {others:.1f} of {cores} cores busy, "
             f"{threads} thread{'s were' if threads > 1 else ' was'} measured"
         )
     if threads == 1 and wall.p50 > MOST_WAITING * timing.cpu.p50:

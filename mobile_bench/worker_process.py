@@ -1,36 +1,20 @@
-"""A worker process as its starter sees it: requests, answers, time limits, and words when it dies."""
+"""A measuring process on this host, in Python: ours, or that of a provider's environment."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import select
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, TypeVar, cast
-
-import msgspec
-import psutil
 
 from mobile_bench import foreign
-from mobile_bench.errors import BenchError, DeviceError, WorkerError
-from mobile_bench.protocol import Answer
+from mobile_bench.line_process import LineProcess
 
-Reply = TypeVar("Reply")
-
-_TAIL_BYTES = 2000
-_PATIENCE_S = 5.0
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """Environment of every measured process: thread pools beside the runtime's own stay at one thread."""
 
 
-class WorkerProcess:
+class WorkerProcess(LineProcess):
     """One fresh Python process that answers requests; ended when the `with` block ends, however it ends.
 
     Args:
@@ -48,103 +32,8 @@ class WorkerProcess:
         python: Path | None = None,
         environment: Mapping[str, str] = {},
     ) -> None:
-        self.name = name
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 — closed by `close`
-        self._buffer = b""
-        self._free_at_start = psutil.virtual_memory().available
-        # A session of its own: Ctrl-C reaches the starter, which then ends its workers in order.
-        self._process = subprocess.Popen(
-            _command(module, python),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env={**_inherited(python), **ONE_THREAD, "ORT_DISABLE_TELEMETRY": "1", **environment},
-            start_new_session=True,
-        )
-        self._requests = cast(IO[bytes], self._process.stdin)
-        self._answers = cast(IO[bytes], self._process.stdout)
-
-    def __enter__(self) -> WorkerProcess:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close(kill=kind is not None)
-
-    def ask(self, request: msgspec.Struct, reply: type[Reply], *, timeout_s: float) -> Reply:
-        """Send a request and wait for its answer.
-
-        Raises:
-            BenchError: the worker refused, with its words.
-            DeviceError: the same, where it is the device's doing.
-            WorkerError: the worker died, took longer than `timeout_s` seconds, or answered nonsense.
-        """
-        try:
-            self._requests.write(msgspec.json.encode(request) + b"\n")
-            self._requests.flush()
-        except BrokenPipeError:
-            raise self._death() from None
-        line = self._read_line(timeout_s)
-        try:
-            answer = msgspec.json.decode(line, type=Answer)
-            if answer.refused is None:
-                return msgspec.json.decode(answer.reply, type=reply)
-        except msgspec.DecodeError as error:
-            raise WorkerError(f"{self.name}: the measuring process answered {line[:200]!r}: {error}") from error
-        kind = DeviceError if answer.exit_code == DeviceError.exit_code else BenchError
-        raise kind(f"{self.name}: {answer.refused}")
-
-    def close(self, *, kill: bool = False) -> None:
-        """End the process: by closing its input, or at once."""
-        with contextlib.suppress(BrokenPipeError):
-            self._requests.close()
-        try:
-            self._process.wait(0 if kill else _PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._answers.close()
-        self._stderr.close()
-
-    def _read_line(self, timeout_s: float) -> bytes:
-        descriptor, deadline = self._answers.fileno(), time.monotonic() + timeout_s
-        while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-                tail = self._tail()
-                self.close(kill=True)
-                raise WorkerError(
-                    f"{self.name}: no answer within {timeout_s:.0f} s, so the measuring process was ended. "
-                    f"Allow more time, or measure a smaller bundle.{tail}"
-                )
-            chunk = os.read(descriptor, 1 << 16)
-            if not chunk:
-                raise self._death()
-            self._buffer += chunk
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line
-
-    def _death(self) -> WorkerError:
-        code = self._process.wait()
-        if code == -signal.SIGKILL:
-            how = (
-                f"was killed, most likely for want of memory: {self._free_at_start >> 20} MiB were free "
-                "when it started. Close other programs, or measure fewer bundles at once"
-            )
-        elif code < 0:
-            how = f"died of {signal.Signals(-code).name}"
-        else:
-            how = f"ended with code {code} without an answer"
-        return WorkerError(f"{self.name}: the measuring process {how}.{self._tail()}")
-
-    def _tail(self) -> str:
-        """Return the end of what the worker wrote to standard error."""
-        size = self._stderr.seek(0, os.SEEK_END)
-        self._stderr.seek(max(0, size - _TAIL_BYTES))
-        lines = self._stderr.read().decode(errors="replace").splitlines()
-        text = "\n".join(line for line in lines if line.strip(" ^~"))  # without a traceback's underlining
-        return f" It said last:\n{text}" if text else ""
+        own = {**_inherited(python), **ONE_THREAD, "ORT_DISABLE_TELEMETRY": "1", **environment}
+        super().__init__(name, _command(module, python), own)
 
 
 def _is_ours(python: Path | None) -> bool:

@@ -33,6 +33,7 @@ def build_app() -> typer.Typer:
         demo,
         evaluate,
         export,
+        phone,
         providers,
         recommend,
         recover,
@@ -72,6 +73,7 @@ def build_app() -> typer.Typer:
     app.command("check", help="Say what phones' providers should take of a bundle, and its memory.")(check.check)
     app.command("recommend", help="Ask a bundle for the next items.")(recommend.recommend)
     app.command("bench", help="Measure bundles: time to top-k, load, memory.")(bench.bench)
+    app.add_typer(phone.app, name="phone", help="Measure bundles on phones over adb.")
     app.command("web", help="Make a page that runs a bundle in a phone's browser, and serve it.")(web.web)
     app.command("compare", help="Compare records of bench: equal, faster or slower.")(compare)
     app.command("report", help="Show records of bench: an HTML page, or a table for a README.")(report)

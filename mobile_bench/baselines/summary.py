@@ -54,7 +54,7 @@ class RowSummary(msgspec.Struct, frozen=True):
     max_score_difference: float
     smallest_score_gap: float
     roofline: Roofline | None
-    other_load_cores: float
+    other_load_cores: float | None
     cpu_ms: list[float]
     wall_ms: list[float]
 

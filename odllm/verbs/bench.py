@@ -42,7 +42,7 @@ def bench(
     that the runtime's profile shows on a provider count as run there. A cell that fails does not end the others;
     the exit code is 4 then.
     """
-    providers, thread_counts = _listed(provider), parse_threads(threads)
+    providers, thread_counts = listed(provider), parse_threads(threads)
     if soak:
         _soak(bundles, providers, thread_counts, soak, json_output)
         return
@@ -65,7 +65,7 @@ def bench(
                 users=held_out,
                 progress=progress,
             )
-    _report(results, out_file, json_output)
+    report(results, out_file, json_output)
 
 
 def _only_the_plan(context: typer.Context, out_file: Path | None) -> Path:
@@ -85,7 +85,7 @@ def _only_the_plan(context: typer.Context, out_file: Path | None) -> Path:
     return out_file
 
 
-def _report(results: Results, out_file: Path | None, json_output: bool) -> None:
+def report(results: Results, out_file: Path | None, json_output: bool) -> None:
     """Write and print results; the exit code says whether a cell failed."""
     from mobile_bench.record import to_builtins, write_results
 
@@ -100,7 +100,8 @@ def _report(results: Results, out_file: Path | None, json_output: bool) -> None:
         raise typer.Exit(_CELL_FAILED)
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """Read a comma list of names, each once."""
     return list(dict.fromkeys(entry.strip() for entry in text.split(",")))
 
 

@@ -1,0 +1,58 @@
+"""A phone that is this host: an `adb` of ours runs a phone's commands here, in a folder that stands for its storage.
+
+For what emulated devices are not asked: times, interleaved rounds, energy, heat. The runner, its input and output, and
+the files are real; the connection is not, which the loopback device is for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mobile_bench.adb import Adb
+
+_ADB = r"""#!/bin/bash
+# Paths of a phone become paths below its folder, in commands and in what goes into them, and back in what comes out.
+set -o pipefail
+phone={folder}
+[ "$1" = -s ] && {{ serial=$2; shift 2; }}
+[ -e "$phone/unplugged" ] && {{ echo "error: device '$serial' not found" >&2; exit 1; }}
+here() {{ sed -u "s#/data/local/tmp#$phone/tmp#g; s#/sdcard#$phone/sdcard#g"; }}
+there() {{ sed -u "s#$phone/tmp#/data/local/tmp#g"; }}
+export PATH="$phone/bin:$PATH"
+case "$1" in
+devices) printf 'List of devices attached\n%s\tdevice\n' local ;;
+get-state) echo device ;;
+push) cp "$2" "$(echo "$3" | here)" ;;
+pull) cp "$(echo "$2" | here)" "$3" ;;
+shell) script=$(printf '%s' "$3" | here); here | sh -c "$script" | there ;;
+esac
+"""
+
+_COMMANDS = {
+    "getprop": "printf '[ro.product.cpu.abi]: [host]\\n[ro.product.model]: [here]\\n'",
+    "dumpsys": 'cat "{folder}/$1" 2>/dev/null',
+    "cat": 'case "$1" in /sys/class/power_supply/*) /bin/cat {folder}/gauge;; *) exec /bin/cat "$@";; esac',
+}
+
+
+def make_local_phone(folder: Path) -> Adb:
+    """Return the `adb` of a phone in a folder: cool, charged, not on a charger, with a battery that gives 2 W."""
+    for name in ("bin", "tmp", "sdcard"):
+        (folder / name).mkdir(parents=True)
+    for name, script in _COMMANDS.items():
+        _write_program(folder / "bin" / name, f"#!/bin/sh\n{script.format(folder=folder)}\n")
+    (folder / "battery").write_text("  level: 80\n  status: 3\n  temperature: 300\n")
+    set_thermal_status(folder, 0)
+    (folder / "gauge").write_text("-500000\n4000000\n")
+    program = folder / "adb"
+    _write_program(program, _ADB.format(folder=folder))
+    return Adb(str(program))
+
+
+def set_thermal_status(folder: Path, status: int) -> None:
+    (folder / "thermalservice").write_text(f"Thermal Status: {status}\nCurrent temperatures from HAL:\n")
+
+
+def _write_program(path: Path, script: str) -> None:
+    path.write_text(script)
+    path.chmod(0o755)

@@ -1,0 +1,38 @@
+"""Kits of the native runner for tests: built once, kept in the cache of the loopback device's packages."""
+
+import os
+import shutil
+
+import loopback_packages
+import pytest
+
+from mobile_bench.errors import BenchError, DeviceError
+from mobile_bench.runner_build import HEADERS_VARIABLE, HOST, Kit, build_kit, find_kit
+
+
+def host_kit() -> Kit:
+    """Return the kit for this host, or skip where it cannot be built."""
+    for program in ("cmake", "c++"):
+        if shutil.which(program) is None:
+            pytest.skip(f"the native runner needs {program} to be built")
+    if loopback_packages.is_fetched():
+        os.environ.setdefault(HEADERS_VARIABLE, str(loopback_packages.headers()))
+    try:
+        return find_kit(HOST)
+    except DeviceError:
+        pass
+    try:
+        return build_kit(HOST)
+    except BenchError as error:
+        if "onnxruntime_c_api.h is needed" in str(error):
+            pytest.skip("ONNX Runtime's C header is not here: `make phone` fetches it")
+        raise
+
+
+def loopback_kit() -> Kit:
+    """Return the kit for the loopback device."""
+    abi = "linux-aarch64"
+    try:
+        return find_kit(abi)
+    except DeviceError:
+        return build_kit(abi, loopback_packages.runtime_wheel(), loopback_packages.headers())
