@@ -4,76 +4,35 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
-import msgspec
-import numpy as np
-
-from mobile_bench import protocol
 from mobile_bench.cell import Cell, make_cells
-from mobile_bench.energy import measure_energy
-from mobile_bench.errors import BenchError, DeviceError, WorkerError
+from mobile_bench.errors import BenchError, DeviceError
 from mobile_bench.histories import workload
-from mobile_bench.placement import Placement, check_placement, make_placement
+from mobile_bench.passes import Passes, memory_pass, passes_of
 from mobile_bench.protocol import Settings
 from mobile_bench.quality import HeldOutUsers
-from mobile_bench.questions import choose_questions
 from mobile_bench.record import (
     Conditions,
-    Device,
-    Energy,
     Execution,
     Failure,
     Load,
     Memory,
-    Phases,
-    Quality,
     Record,
     Results,
     Timing,
 )
 from mobile_bench.rounds import calls_per_round, run_rounds
-from mobile_bench.statistics import distribution
 from mobile_bench.target import Target
 from mobile_bench.timed_cell import OpenCell
 from mobile_bench.validity import NO_INCIDENTS, Incidents, judge
 from odllm_artifact import Progress, silent
-from odllm_export.agreement import Agreement
-from odllm_export.providers import find_provider
 
 _PASSES = 4
 _PASS_ESTIMATE_S = 2.0
-_EMULATED_CASES = 8
-"""Golden cases that are asked where an emulator or a software driver takes seconds a call."""
-
-Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class _Inspected:
-    """What one profiled run and the answers to questions say."""
-
-    device: Device
-    placement: Placement
-    session_options: dict[str, str]
-    agreement: Agreement | None
-    quality: Quality | None
-
-
-@dataclass(frozen=True)
-class _Passes:
-    """What the passes before the timing found."""
-
-    inspected: _Inspected
-    load: protocol.LoadReply
-    memory: Memory
-    phases: Phases | None
-    energy: Energy | None
 
 
 def measure(
@@ -166,14 +125,14 @@ def measure_memory(bundle: Path, settings: Settings | None = None) -> Memory:
         odllm_export.errors.BundleError: the bundle is damaged, or needs more memory than is free.
     """
     (cell,) = make_cells([bundle], ["cpu"], [1])
-    return _memory_pass(cell, settings or Settings())
+    return memory_pass(cell, settings or Settings())
 
 
 def _all_passes(
     cells: Sequence[Cell], settings: Settings, progress: Progress
-) -> tuple[dict[Cell, _Passes], dict[Cell, str]]:
+) -> tuple[dict[Cell, Passes], dict[Cell, str]]:
     """Run the passes before the timing; return what they found, and why the others failed."""
-    passes: dict[Cell, _Passes] = {}
+    passes: dict[Cell, Passes] = {}
     failures: dict[Cell, str] = {}
     rounds_estimate, started = len(cells) * max(settings.min_seconds, 1.0), time.monotonic()
     for number, cell in enumerate(cells):
@@ -181,101 +140,10 @@ def _all_passes(
         elapsed = time.monotonic() - started if number else 0.0
         progress(elapsed, elapsed + expected, f"load and memory of {cell.name}")
         try:
-            passes[cell] = _passes_of(cell, settings)
+            passes[cell] = passes_of(cell, settings)
         except BenchError as error:  # the worker's words: what is wrong with the whole run was found before
             failures[cell] = str(error)
     return passes, failures
-
-
-def _passes_of(cell: Cell, settings: Settings) -> _Passes:
-    cell.install()
-    if not cell.is_timed:
-        settings = msgspec.structs.replace(settings, warm_loads=1, memory_calls=1)
-    return _Passes(
-        _tried_twice(_inspection, cell, settings),
-        _tried_twice(_load_pass, cell, settings),
-        _tried_twice(_memory_pass, cell, settings),
-        _tried_twice(_phases_pass, cell, settings) if cell.is_timed else None,
-        _tried_twice(_energy_pass, cell, settings) if cell.is_timed and settings.energy_seconds else None,
-    )
-
-
-def _tried_twice(run: Callable[[Cell, Settings], Found], cell: Cell, settings: Settings) -> Found:
-    """Run a pass, and once more if its process died or hung."""
-    try:
-        return run(cell, settings)
-    except WorkerError:
-        return run(cell, settings)
-
-
-def _inspection(cell: Cell, settings: Settings) -> _Inspected:
-    questions = choose_questions(
-        cell.folder,
-        cell.manifest,
-        cell.users if cell.is_timed else None,
-        most_golden=None if cell.is_timed else _EMULATED_CASES,
-    )
-    asked = protocol.Inspect(*cell.opening, questions=questions.asked)
-    found = _inspect(cell, asked, settings)
-    alone = found
-    if cell.provider != cell.target.reference_provider:
-        reference = msgspec.structs.replace(asked, provider=cell.target.reference_provider, questions=[])
-        alone = _inspect(cell, reference, settings)
-    placement = make_placement(found.nodes, alone.nodes)
-    check_placement(placement, cell.provider, find_provider(cell.provider).runtime_name)
-    return _Inspected(
-        device=cell.target.device(found),
-        placement=placement,
-        session_options=found.session_options,
-        agreement=questions.agreement(found.answers),
-        quality=questions.quality(found.answers),
-    )
-
-
-def _inspect(cell: Cell, request: protocol.Inspect, settings: Settings) -> protocol.InspectReply:
-    with cell.start_worker() as worker:
-        return worker.ask(request, protocol.InspectReply, timeout_s=settings.timeout_s)
-
-
-def _load_pass(cell: Cell, settings: Settings) -> protocol.LoadReply:
-    with cell.start_worker() as worker:
-        request = protocol.MeasureLoad(*cell.opening, warm_loads=settings.warm_loads)
-        return worker.ask(request, protocol.LoadReply, timeout_s=settings.timeout_s)
-
-
-def _memory_pass(cell: Cell, settings: Settings) -> Memory:
-    with cell.start_worker() as worker:
-        request = protocol.MeasureMemory(*cell.opening, calls=settings.memory_calls)
-        reply = worker.ask(request, protocol.MemoryReply, timeout_s=settings.timeout_s)
-    return Memory(
-        before_open_bytes=reply.before_open_bytes,
-        peak_memory_bytes=reply.peak_memory_bytes,
-        anonymous_peak_bytes=reply.anonymous_peak_bytes,
-        file_backed_peak_bytes=reply.file_backed_peak_bytes,
-        calls=settings.memory_calls,
-    )
-
-
-def _phases_pass(cell: Cell, settings: Settings) -> Phases:
-    with cell.start_worker() as worker:
-        request = protocol.MeasurePhases(*cell.opening, calls=settings.phase_calls)
-        reply = worker.ask(request, protocol.PhasesReply, timeout_s=settings.timeout_s)
-    whole, repeated = np.asarray(reply.whole_ms), np.asarray(reply.repeated_ms)
-    return Phases(
-        whole_ms=reply.whole_ms,
-        incremental_ms=reply.incremental_ms,
-        repeated_ms=reply.repeated_ms,
-        whole=distribution(whole),
-        incremental=distribution(reply.incremental_ms),
-        repeated=distribution(repeated),
-        prefill=distribution(whole - repeated),
-        per_step=distribution(repeated / len(cell.manifest.prompt.code_sizes)),
-    )
-
-
-def _energy_pass(cell: Cell, settings: Settings) -> Energy | None:
-    meter = cell.target.energy_meter()
-    return None if meter is None else measure_energy(cell, meter, settings)
 
 
 def _time_cells(
@@ -308,7 +176,7 @@ def _record(
     cell: Cell,
     run: str,
     settings: Settings,
-    passes: _Passes,
+    passes: Passes,
     timed: tuple[Timing, Incidents] | None,
     moments: tuple[Conditions, Conditions],
 ) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,7 @@ from odllm.console import out, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from mobile_bench.compare import Row
-    from mobile_bench.record import Results
+    from mobile_bench.record import Record, Results
     from mobile_bench.soak import SoakReport
 
 _MIB = 2**20
@@ -122,24 +123,32 @@ def _print_results(results: Results) -> None:
     from mobile_bench.printers import sentence
     from mobile_bench.verdict import compare_with_first
 
-    records = results.records
-    rows = table_rows(records)
-    if records:
-        device = records[0].device
-        print_times(f"Time to top-k: {device.cpu_model}, {device.cores} cores", rows)
+    for where, records in itertools.groupby(results.records, _place):
+        rows = table_rows(list(records))
+        print_times(f"Time to top-k: {where}", rows)
         print_table(
             "What ran, and what it took",
             ["bundle, provider, threads", "peak MiB", "disk MiB", "products", "items", "NDCG@10"],
             [_cells(row) for row in rows],
         )
+    if results.records:
         _line("products: matrix products that ran on the provider; items: share of the golden lists' that came back")
-    for record in records:
+    for record in results.records:
+        if record.energy is not None:
+            joules, error = record.energy.joules_per_call, record.energy.error_joules_per_call
+            _line(f"  {record.label}: {1000 * joules:.2f} ± {1000 * error:.2f} mJ a call, by {record.energy.method}")
         if record.time_to_top_k is None:
             _line(f"  {record.label}: runs on {record.device.device_kind}, so its lists count and its time does not")
     for failure in results.failures:
         _line(f"✗ {failure.label}: {failure.reason}")
     for comparison in compare_with_first(results):
         _line(sentence(comparison))
+
+
+def _place(record: Record) -> str:
+    """Return the machine of a record, for the title of a table."""
+    device = record.device
+    return ", ".join(filter(None, (device.model, device.cpu_model, f"{device.cores} cores")))
 
 
 def _line(text: str) -> None:

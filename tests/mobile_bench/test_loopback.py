@@ -19,6 +19,7 @@ from mobile_bench.phone_doctor import examine
 from mobile_bench.phone_target import PhoneTarget
 from mobile_bench.phones import PhonePlan, choose_serials, list_phones, measure_phones
 from mobile_bench.protocol import Settings
+from mobile_bench.questions import choose_questions
 from mobile_bench.record import read_results
 from odllm.__main__ import build_app
 from odllm_artifact import sha256_file
@@ -156,9 +157,12 @@ def app(phone):
 def test_instrumentation_answers_files_of_requests(golden_bundle, phone, target, app):
     through_app = PhoneTarget.of(phone.adb, "instrumentation")
     (cell,) = make_cells([golden_bundle], ["cpu"], [1], target=through_app)
-    (record,) = require_records(measure_cells([cell], SETTINGS))
-    assert record.agreement.equal_lists == record.agreement.cases == 2
+    cell.install()
     with cell.start_worker() as worker:
+        questions = choose_questions(cell.folder, cell.manifest, None)
+        request = protocol.Inspect(*cell.opening, questions=questions.asked)
+        found = worker.ask(request, protocol.InspectReply, timeout_s=120)
+        assert questions.agreement(found.answers).equal_lists == 2
         worker.ask(protocol.Open(*cell.opening), protocol.OpenReply, timeout_s=120)
         assert len(worker.ask(protocol.Round(0, 3), protocol.RoundReply, timeout_s=120).wall_ms) == 3
     assert phone.adb.shell("ls", "/sdcard/Android/data/org.odllm.demo/files/odllm").split() == ["bundles"]
