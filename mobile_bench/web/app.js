@@ -19,6 +19,7 @@ class App {
 
   /** Open the bundle in a fresh worker; what was open is freed. */
   async open({ provider, threads }) {
+    this.#asked += 1; // nobody waits for what the old worker was asked
     this.#client?.close();
     this.#client = new Client(({ done, total }) => { byId('progress').value = done / total; });
     byId('progress').hidden = false;
