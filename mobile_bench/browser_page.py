@@ -14,8 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from mobile_bench.browser_protocol import BrowserFacts, PageFacts
-from mobile_bench.browser_runtime import require_browser, require_runtime
-from mobile_bench.device_kind import has_gpu
+from mobile_bench.browser_runtime import browser_flags, require_browser, require_runtime
 from mobile_bench.errors import BenchError, DeviceError, WorkerError
 from mobile_bench.page_process import PageProcess, find_page_process
 from mobile_bench.web_server import Site, WebServer
@@ -23,10 +22,6 @@ from mobile_bench.web_site import PAGES
 
 Reply = TypeVar("Reply")
 
-_QUIET = (
-    *("--no-first-run", "--disable-quic", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--disable-extensions", "--mute-audio"),
-)
 _BUNDLE = "bundle/"
 
 
@@ -108,8 +103,7 @@ class BrowserPage:
         page.on("crash", self._note_crash)
         # Nothing of what is measured may wait longer than the starter of this process does.
         page.set_default_timeout(0)
-        page.goto(f"{server.address()}bench.html")
-        page.wait_for_function("'ask' in globalThis")
+        page.goto(f"{server.address()}bench.html")  # returns once the page's modules have run
         return page
 
     def _note_crash(self, page: Page) -> None:
@@ -122,14 +116,6 @@ class BrowserPage:
                 "browser started. Close other programs, or measure fewer bundles at once"
             )
         return WorkerError(f"the page failed: {error.message}")
-
-
-def browser_flags(provider: str) -> list[str]:
-    """Return how Chromium is started for a provider; without a graphics processor WebGPU computes on SwiftShader."""
-    if provider != "webgpu-browser":
-        return [*_QUIET, "--disable-gpu"]
-    adapter = "--enable-features=Vulkan" if has_gpu() else "--use-webgpu-adapter=swiftshader"
-    return [*_QUIET, "--enable-unsafe-webgpu", adapter]
 
 
 def _close(browser: Browser) -> None:

@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from mobile_bench.device_kind import has_gpu
 from mobile_bench.errors import BenchError
 from mobile_bench.provider_state import ProviderState, environments_folder
 from odllm_artifact import write_folder
@@ -26,6 +27,10 @@ WASM_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-t
 WEBGPU_FILES = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
 
 CHROMIUM_VARIABLE = "ODLLM_CHROMIUM"
+_QUIET = (
+    *("--no-first-run", "--disable-quic", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--disable-extensions", "--mute-audio"),
+)
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -80,6 +85,14 @@ def require_browser(name: str) -> Path:
     if not sys.platform.startswith("linux"):
         raise BenchError("a page's memory and processor time are read from /proc: pages are measured on Linux only")
     return chromium
+
+
+def browser_flags(provider: str) -> list[str]:
+    """Return how Chromium is started for a provider; without a graphics processor WebGPU computes on SwiftShader."""
+    if provider != "webgpu-browser":
+        return [*_QUIET, "--disable-gpu"]
+    adapter = "--enable-features=Vulkan" if has_gpu() else "--use-webgpu-adapter=swiftshader"
+    return [*_QUIET, "--enable-unsafe-webgpu", adapter]
 
 
 def install() -> Path:

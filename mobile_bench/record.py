@@ -160,7 +160,8 @@ class Timing(_Fact, frozen=True):
 
     Attributes:
         wall_ms: every call's elapsed time, in order.
-        cpu_ms: every call's processor time over all threads of the process, in order.
+        cpu_ms: every call's processor time over all threads of the process, in order. A page cannot read it: there it
+            is that of its process over a whole round, shared out to the calls by their elapsed times.
         round_calls: how many of those calls each round made; rounds of compared cells alternate.
         wall: summary of `wall_ms`.
         cpu: summary of `cpu_ms`.
@@ -204,7 +205,8 @@ class Load(_Fact, frozen=True):
     """Opening the bundle: hashes checked, catalogue read, session made.
 
     Attributes:
-        cold_ms: in a fresh process, its first open; imports are not counted.
+        cold_ms: in a fresh process, its first open; imports are not counted. In a browser it is the first open of an
+            empty profile, and the runtime is fetched and compiled in it.
         page_cache: whether the files had left the system's page cache before the cold open: `dropped` was
             checked, `unknown` means that it was asked for and this file system does not tell.
         warm_ms: opens after that, in the same process.
@@ -217,6 +219,8 @@ class Load(_Fact, frozen=True):
 
 class Memory(_Fact, frozen=True):
     """Resident memory of a process that only opens the bundle and calls it; a pass of its own, never timed.
+
+    In a browser it is that of the page's process, script engine included, without the browser's other processes.
 
     Attributes:
         before_open_bytes: resident before the bundle was opened: the interpreter and its libraries.

@@ -19,6 +19,7 @@ class App {
 
   /** Open the bundle in a fresh worker; what was open is freed. */
   async open({ provider, threads }) {
+    this.#asked += 1; // nobody waits for what the old worker was asked
     this.#client?.close();
     this.#client = new Client(({ done, total }) => { byId('progress').value = done / total; });
     byId('progress').hidden = false;
@@ -88,19 +89,22 @@ class App {
 
   async #recommend() {
     const number = ++this.#asked;
-    if (!this.#history.length) {
-      showRecommendations(null);
-      showText('cost', null);
-      return;
-    }
+    const isLatest = () => number === this.#asked; // no other tap came in between
+    byId('next').ariaBusy = 'true';
     try {
-      const answer = await this.#client.ask({ do: 'demo-ask', history: this.#history });
-      if (number !== this.#asked) return; // another tap came in between
-      showRecommendations(answer, this.#opened.items, (row) => this.#add(row));
-      showText('cost', `${ms(answer.elapsed_ms)} · ${mib(answer.heap_bytes)} of memory`);
+      const history = this.#history;
+      const answer = history.length ? await this.#client.ask({ do: 'demo-ask', history }) : null;
+      if (isLatest()) this.#showNext(answer);
     } catch (error) {
-      if (number === this.#asked) showText('error', error.message);
+      if (isLatest()) showText('error', error.message);
+    } finally {
+      if (isLatest()) byId('next').ariaBusy = 'false';
     }
+  }
+
+  #showNext(answer) {
+    showRecommendations(answer, this.#opened.items, (row) => this.#add(row));
+    showText('cost', answer && `${ms(answer.elapsed_ms)} · ${mib(answer.heap_bytes)} of memory`);
   }
 
   #showFound() {

@@ -121,10 +121,9 @@ function checkCodes({ codeSizes, arrays }, parent, bounds) {
   let lowest = 0;
   bounds.slice(0, -1).forEach((first, depth) => {
     let widest = 0;
+    const size = depth > 0 ? codeSizes[depth - 1] : 1; // the root's own is 0
     for (let node = first; node < bounds[depth + 1]; node++) {
       widest = Math.max(widest, start[node + 1] - start[node]);
-      if (depth === 0) continue;
-      const size = codeSizes[depth - 1];
       const falls = node > first && parent[node] === parent[node - 1] && code[node] <= code[node - 1];
       if (code[node] < lowest || code[node] >= lowest + size || falls) {
         throw damaged(`node_code[${node}] is ${code[node]}, which is out of place at depth ${depth}`);

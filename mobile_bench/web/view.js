@@ -42,8 +42,9 @@ export function showRecommendations(answer, items, add) {
     return;
   }
   const shares = answer.scores.map(Math.exp);
-  list.replaceChildren(
-    ...answer.items.map((row, index) => {
+  replaceRows(
+    list,
+    answer.items.map((row, index) => {
       const button = rowButton(items[row].title, () => add(row));
       const bar = element('span', 'bar');
       bar.style.inlineSize = `${(100 * shares[index]) / Math.max(...shares)}%`;
@@ -58,8 +59,9 @@ export function showRecommendations(answer, items, add) {
 /** Show items that can be added; those of the history are marked. */
 export function showResults(rows, items, history, add) {
   const known = new Set(history);
-  byId('results').replaceChildren(
-    ...rows.map((row) => {
+  replaceRows(
+    byId('results'),
+    rows.map((row) => {
       const button = rowButton(items[row].title, () => add(row));
       const mark = element('span', 'mark', known.has(row) ? '✓' : '+');
       mark.ariaHidden = 'true';
@@ -107,6 +109,13 @@ export function counted(count, noun) {
 
 function percent(share) {
   return share >= 0.001 ? `${(100 * share).toFixed(1)} %` : '< 0.1 %';
+}
+
+/** Show other rows; who went through the old ones by keyboard goes on at the same place. */
+function replaceRows(list, rows) {
+  const focused = Array.from(list.children).findIndex((row) => row.contains(document.activeElement));
+  list.replaceChildren(...rows);
+  if (focused >= 0) list.children[Math.min(focused, rows.length - 1)]?.querySelector('button').focus();
 }
 
 function rowButton(title, act) {

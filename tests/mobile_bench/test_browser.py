@@ -1,5 +1,7 @@
 """Bundles in a real browser, where one is installed (`make browser`): lists, refusals, crashes, records."""
 
+import base64
+import hashlib
 import json
 import os
 import shutil
@@ -11,6 +13,8 @@ import psutil
 import pytest
 from bench_browser import evaluated, require_browser_here
 
+from lcrec.catalog import read_catalog
+from lcrec.errors import CatalogError
 from mobile_bench import protocol
 from mobile_bench.cell import make_cells
 from mobile_bench.compare import paired_ratio
@@ -19,7 +23,7 @@ from mobile_bench.host import measure, require_records
 from mobile_bench.placement import CPU
 from mobile_bench.protocol import Settings
 from mobile_bench.record import read_results, write_results
-from odllm_export.bundle import MANIFEST, WEIGHTS
+from odllm_export.bundle import CATALOG, MANIFEST, WEIGHTS
 from odllm_export.export import ExportOptions, export_bundle
 from odllm_export.golden_check import golden_rows, read_golden
 from odllm_export.list_difference import list_difference, overlap
@@ -104,6 +108,58 @@ def test_session_in_a_page_reuses_tokens_and_gives_whole_calls_lists(make_bundle
     assert all(one["same"] for one in found)
     # Prefix 2, an item 3, a separator 1; the sixth history has slid out of the window of five.
     assert [one["reused"] for one in found] == [0, 5, 9, 13, 0, 0, 9]
+
+
+def test_catalogues_are_refused_where_python_refuses_them(golden_bundle: Path, tmp_path: Path) -> None:
+    """Numbers of the file changed one by one, wherever they stand."""
+    whole = (golden_bundle / CATALOG).read_bytes()
+    random = np.random.default_rng(0)
+    changed = []
+    for at in random.integers(0, len(whole) // 4, 400):
+        words = np.frombuffer(whole, "<i4").copy()
+        words[at] += random.choice([-1, 1, 7])
+        changed.append(words.tobytes())
+    changed += [whole, whole[:-4], whole + b"\0" * 4, b""]
+    refused = evaluated(
+        golden_bundle,
+        """async (files) => {
+            const { readCatalog } = await import('./catalog.js');
+            return files.map((text) => {
+                try {
+                    readCatalog(Uint8Array.from(atob(text), (one) => one.charCodeAt(0)));
+                } catch (error) {
+                    return error.message;
+                }
+                return null;
+            });
+        }""",
+        [base64.b64encode(one).decode() for one in changed],
+    )
+    expected = [python_refuses(data, tmp_path / CATALOG) for data in changed]
+    assert [message is not None for message in refused] == expected
+    assert all("catalog.bin" in message for message in filter(None, refused))
+    assert expected.count(False) >= 1
+
+
+def python_refuses(data: bytes, path: Path) -> bool:
+    path.write_bytes(data)
+    try:
+        read_catalog(path)
+    except CatalogError:
+        return True
+    return False
+
+
+def test_hashes_without_the_browsers_help_are_the_same(golden_bundle: Path) -> None:
+    found = evaluated(
+        golden_bundle,
+        """async () => {
+            const { sha256InScript } = await import('./sha256.js');
+            const counted = (length) => Uint8Array.from({ length }, (_, byte) => byte);
+            return Array.from({ length: 200 }, (_, size) => sha256InScript(counted(size)));
+        }""",
+    )
+    assert found == [hashlib.sha256(bytes(range(size))).hexdigest() for size in range(200)]
 
 
 def test_damaged_file_is_refused_by_name(golden_bundle: Path, tmp_path: Path) -> None:
