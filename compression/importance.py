@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from compression.blocks import kept_rows
 from compression.calibration import CalibrationBatch, check_batches
 from compression.errors import CalibrationError
 from compression.lowrank import members, projection_names
@@ -53,6 +54,10 @@ class OutputRoot:
         """Return X R⁻¹ for X `[rows, m]`."""
         solve = torch.linalg.solve_triangular
         return torch.cat([solve(root, part, upper=False, left=False) for part, root in self._parts(rows)], dim=1)
+
+    def to(self, dtype: torch.dtype) -> OutputRoot:
+        """Return R in another precision."""
+        return OutputRoot(tuple(triangle.to(dtype) for triangle in self.triangles))
 
     def _parts(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         return zip(rows.split([len(root) for root in self.triangles], dim=1), self.triangles, strict=True)
@@ -135,7 +140,7 @@ def _add_gradients(
     """Add what a surprise says of every output, and let the outputs go: the next pass shall not lie beside them."""
     wanted = [outputs.pop(name) for name in sums]
     for part, gradient in zip(sums.values(), torch.autograd.grad(surprise, wanted), strict=True):
-        part.add(gradient[keep].float())  # next to the shrinkage the rounding of their products is nothing
+        part.add(kept_rows(gradient, keep).float())  # next to the shrinkage the rounding of their products is nothing
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from compression.calibration import CalibrationBatch
 from compression.config import CompressionConfig
 from compression.distillation import IGNORED, divergence, next_tokens
 from compression.errors import CalibrationError
-from compression.factorize import factorize
+from compression.factorize import energies_of, factorize
 from compression.importance import Importance
 from compression.lowrank import members
 from compression.spectra import relative_losses, tails, walk_blocks
@@ -136,14 +136,14 @@ def _measure(
     weight = torch.cat([linear.weight for linear in linears]).double()  # [m, n]
     if importance is not None:
         weight = importance.root(name).weigh(weight.mT).mT  # Rᵀ W
-    factors = factorize(whitening.weigh(weight), whitening, rank)
-    energies = factors.singular_values.square()
+    weighed = whitening.weigh(weight)
+    energies = energies_of(weighed)
     if importance is not None:
         return ProjectionLoss(tuple((tails(energies) / 2).tolist()))
     shares = tuple(relative_losses(energies))
     if prober is None:
         return ProjectionLoss(shares)
-    return ProjectionLoss(shares, rank, prober.cut(name, linears, factors.product))
+    return ProjectionLoss(shares, rank, prober.cut(name, linears, factorize(weighed, whitening, rank).product))
 
 
 class _Prober:

@@ -20,7 +20,7 @@ from compression.calibration import CalibrationBatch, check_batches
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError
 from compression.lowrank import GROUPS
-from compression.moment_sum import ROWS_AT_ONCE, MomentSum
+from compression.moment_sum import ROWS_AT_ONCE, MomentSum, at_least, product_dtype
 from compression.whitening import Whitening, no_whitening, whiten
 from odllm_artifact import Progress, silent
 
@@ -55,23 +55,25 @@ def walk_blocks(
     for index, module in enumerate(model.model.layers):
         sums: dict[str, MomentSum] = {}
         for number, one in enumerate(inputs):
-            with _summing(module, one, sums):
+            with _summing(module, one, sums, product_dtype(config.shrinkage)):
                 hidden[number] = run_block(module, hidden[number], one)
         yield DenseBlock(index, module, _whitenings(index, sums, tokens, config))
         progress(index + 1, blocks, f"block {index + 1} of {blocks}")
 
 
 @contextmanager
-def _summing(module: nn.Module, inputs: BlockInputs, sums: dict[str, MomentSum]) -> Iterator[None]:
-    """Add Σ x xᵀ of every group's inputs to `sums` while the block runs, float64, padding left out."""
+def _summing(
+    module: nn.Module, inputs: BlockInputs, sums: dict[str, MomentSum], products: torch.dtype
+) -> Iterator[None]:
+    """Add Σ x xᵀ of every group's inputs to `sums` while the block runs, padding left out."""
 
     def hook(name: str) -> Any:
         def add(_: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            x = args[0][inputs.keep]  # [tokens, n]
+            x = inputs.tokens_of(args[0])  # [tokens, n]
             if name not in sums:
                 sums[name] = MomentSum(x.shape[1], None, x.device)
             for rows in x.split(ROWS_AT_ONCE):
-                sums[name].add(rows.double())
+                sums[name].add(at_least(rows, products))
 
         return add
 
@@ -95,7 +97,7 @@ def _whitenings(index: int, sums: dict[str, MomentSum], tokens: int, config: Com
                 "Check the weights in front of it, or load the model in float32."
             )
         if config.normalize:
-            made = whiten(covariance, config.shrinkage + config.scarcity * len(covariance) / tokens)
+            made = whiten(covariance, config.shrinkage_of(len(covariance), tokens), described=False)
         else:
             made = no_whitening(covariance)
         whitenings |= dict.fromkeys(group.projections, made)

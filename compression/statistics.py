@@ -17,7 +17,7 @@ from torch import nn
 from compression.blocks import BlockInputs, Half, half_output, half_output_and_inputs, last_inputs, normalized
 from compression.errors import CalibrationError
 from compression.importance import OutputRoot
-from compression.moment_sum import ROWS_AT_ONCE, MomentSum
+from compression.moment_sum import ROWS_AT_ONCE, MomentSum, at_least
 from compression.processes import sum_over_processes
 
 
@@ -88,7 +88,13 @@ def _advance(states: list[torch.Tensor], inputs: list[BlockInputs], block: nn.Mo
 
 
 def input_moments(
-    streams: Streams, dense_block: nn.Module, shifted_block: nn.Module, half: Half, *, block_name: str
+    streams: Streams,
+    dense_block: nn.Module,
+    shifted_block: nn.Module,
+    half: Half,
+    *,
+    block_name: str,
+    products: torch.dtype = torch.float64,
 ) -> Moments:
     """Return the moments of the projections that read a half's normalised stream, over all calibration batches.
 
@@ -98,6 +104,7 @@ def input_moments(
         shifted_block: the block with its already compressed projections.
         half: which half.
         block_name: full name of the block, for messages.
+        products: what products are taken in (`compression.moment_sum.product_dtype`); sums are float64.
 
     Raises:
         CalibrationError: an activation is NaN or infinite; the message names the layer.
@@ -110,11 +117,11 @@ def input_moments(
     }
     tokens = 0
     for number, inputs in enumerate(streams.inputs):
-        x = normalized(dense_block, half, streams.dense[number])[inputs.keep]  # [tokens, n]
-        shifted = normalized(shifted_block, half, streams.shifted[number])[inputs.keep]
+        x = inputs.tokens_of(normalized(dense_block, half, streams.dense[number]))  # [tokens, n]
+        shifted = inputs.tokens_of(normalized(shifted_block, half, streams.shifted[number]))
         tokens += len(x)
         for start in range(0, len(x), ROWS_AT_ONCE):
-            left, right = (rows[start : start + ROWS_AT_ONCE].double() for rows in (x, shifted))
+            left, right = (at_least(rows[start : start + ROWS_AT_ONCE], products) for rows in (x, shifted))
             sums["dense"].add(left)
             sums["shifted"].add(right)
             sums["cross"].add(left, right)
@@ -136,6 +143,7 @@ def output_moments(
     dense: bool,
     residual: bool,
     root: OutputRoot | None = None,
+    products: torch.dtype = torch.float64,
 ) -> Moments:
     """Return the moments of a half's last projection, and move the dense stream behind the half on the way.
 
@@ -148,6 +156,7 @@ def output_moments(
         dense: whether E[x xᵀ] is wanted.
         residual: whether the target repairs the drift of the residual stream.
         root: R of the output's importance: the moments are those of Rᵀp.
+        products: as `input_moments`.
 
     Raises:
         CalibrationError: an activation is NaN or infinite; the message names the layer.
@@ -163,23 +172,21 @@ def output_moments(
         before = streams.dense[number]
         output, x = half_output_and_inputs(dense_block, half, before, inputs)
         shifted = last_inputs(shifted_block, half, streams.shifted[number], inputs)
-        x, shifted = x[inputs.keep], shifted[inputs.keep]  # [tokens, n]
+        x, shifted = inputs.tokens_of(x), inputs.tokens_of(shifted)  # [tokens, n]
         aim = output if linear.bias is None else output - linear.bias
         if residual:
             aim = aim + (before - streams.shifted[number])
-        aim = aim[inputs.keep]  # [tokens, m]
+        aim = inputs.tokens_of(aim)  # [tokens, m]
         before.add_(output)
         tokens += len(x)
         for start in range(0, len(x), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
-            right, target = shifted[part].double(), aim[part].double()
-            if root is not None:
-                target = root.weigh(target)  # pᵀR
+            right, target = at_least(shifted[part], products), at_least(aim[part], products)
             sums["shifted"].add(right)
             sums["output_cross"].add(target, right)
-            energy += float(target.square().sum())
+            energy += _energy(target, root)
             if dense:
-                sums["dense"].add(x[part].double())
+                sums["dense"].add(at_least(x[part], products))
         if not _finite(sums, energy):
             where = f"{block_name}.{projection}"
             _name_what_is_not_finite(
@@ -188,13 +195,20 @@ def output_moments(
             )
     count, total = _sum_over_processes(sums, tokens, energy)
     means = {name: part.mean(count) for name, part in sums.items()}
+    cross = means.pop("output_cross")
     return Moments(
         count,
         means["shifted"],
         means.get("dense"),
-        output_cross=means["output_cross"],
+        output_cross=cross if root is None else root.weigh(cross.mT).mT,  # E[Rᵀp x′ᵀ]
         output_energy=total / count,
     )
+
+
+def _energy(targets: torch.Tensor, root: OutputRoot | None) -> float:
+    """Return Σ‖p‖² of rows p `[tokens, m]`, or Σ‖Rᵀp‖²."""
+    weighed = targets if root is None else root.to(targets.dtype).weigh(targets)
+    return float(torch.linalg.vector_norm(weighed, dtype=torch.float64)) ** 2
 
 
 def _sum_over_processes(sums: dict[str, MomentSum], tokens: int, energy: float = 0.0) -> tuple[int, float]:
