@@ -7,7 +7,7 @@ after the other gives the whole model's hidden states.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -123,7 +123,7 @@ def last_inputs(block: nn.Module, half: Half, hidden: torch.Tensor, inputs: Bloc
     def stop(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
         raise _Seen(args[0])
 
-    with _hooked(block.get_submodule(half.writes.projections[0]), stop):
+    with hooked([(block.get_submodule(half.writes.projections[0]), stop)]):
         try:
             half_output(block, half, hidden, inputs)
         except _Seen as seen:
@@ -136,7 +136,7 @@ def half_output_and_inputs(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return both `half_output` and `last_inputs`, in one run."""
     seen: list[torch.Tensor] = []
-    with _hooked(block.get_submodule(half.writes.projections[0]), lambda module, args: seen.append(args[0])):
+    with hooked([(block.get_submodule(half.writes.projections[0]), lambda module, args: seen.append(args[0]))]):
         output = half_output(block, half, hidden, inputs)
     return output, seen[0]
 
@@ -149,9 +149,11 @@ def run_block(block: nn.Module, hidden: torch.Tensor, inputs: BlockInputs) -> to
 
 
 @contextmanager
-def _hooked(module: nn.Module, hook: Any) -> Iterator[None]:
-    handle = module.register_forward_pre_hook(hook)
+def hooked(hooks: Iterable[tuple[nn.Module, Any]]) -> Iterator[None]:
+    """Have modules call forward pre-hooks for a while: pairs of both."""
+    handles = [module.register_forward_pre_hook(hook) for module, hook in hooks]
     try:
         yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import torch
 
 from compression.allocation import Shape
 from compression.checkpoint import SHARD_BYTES, empty_model
 from compression.config import CompressionConfig
 from compression.importance import POSITIONS_AT_ONCE
 from compression.lowrank import GROUPS, PROJECTIONS, ProjectionGroup
-from compression.moment_sum import ROWS_AT_ONCE
+from compression.moment_sum import ROWS_AT_ONCE, product_dtype
 from compression.pipeline import dense_shapes
 from compression.tensor_files import weight_files
 
@@ -110,7 +111,9 @@ def estimate_memory(
         if resident_bytes
         else _COPIES * min(SHARD_BYTES, int(stored_bytes * _after(shapes, config, embedding))),
         importance=_DOUBLE * sum(rows * rows for rows, _ in shapes.values()) if config.weigh_outputs else 0,
-        gradients=_gradients(shapes, min(batch_positions, POSITIONS_AT_ONCE), embedding) if config.weigh_outputs else 0,
+        gradients=_gradients(shapes, config, min(batch_positions, POSITIONS_AT_ONCE), embedding)
+        if config.weigh_outputs
+        else 0,
     )
 
 
@@ -184,9 +187,13 @@ def _after(shapes: Mapping[str, Shape], config: CompressionConfig, embedding: Sh
     return int(config.keep_ratio * sum(rows * columns for rows, columns in shapes.values())) + 2 * math.prod(embedding)
 
 
-def _gradients(shapes: Mapping[str, Shape], positions: int, embedding: Shape) -> int:
-    """Return the bytes of a float32 model and of what its backward pass keeps of a batch."""
+def _gradients(shapes: Mapping[str, Shape], config: CompressionConfig, positions: int, embedding: Shape) -> int:
+    """Return the bytes of a float32 model, of what its backward pass keeps of a batch, and of the covariances."""
     # A projection's output and its gradient, and as much again for norms, attention and what is between.
     outputs = sum(rows for rows, _ in shapes.values())
     weights = sum(rows * columns for rows, columns in shapes.values()) + 2 * embedding[0] * embedding[1]
-    return 4 * (weights + 4 * outputs * positions)
+    # For the ranks the inputs of all blocks are summed up in the same pass, float32.
+    first = {group.projections[0] for group in GROUPS}
+    reads = config.allocation == "importance" and product_dtype(config.shrinkage) == torch.float32
+    inputs = sum(columns * columns for name, (_, columns) in shapes.items() if _split(name)[1] in first) if reads else 0
+    return 4 * (weights + 4 * outputs * positions + inputs)

@@ -38,11 +38,14 @@ class MomentSum:
         rows: of the sum.
         columns: of the sum; None for a symmetric one, of one factor.
         device: where it lies.
+        dtype: of the sum; float32 takes half the memory and rounds at every addition.
     """
 
-    def __init__(self, rows: int, columns: int | None, device: torch.device) -> None:
+    def __init__(
+        self, rows: int, columns: int | None, device: torch.device, dtype: torch.dtype = torch.float64
+    ) -> None:
         self.symmetric = columns is None
-        self.total = torch.zeros(rows, columns or rows, dtype=torch.float64, device=device)
+        self.total = torch.zeros(rows, columns or rows, dtype=dtype, device=device)
 
     def add(self, left: torch.Tensor, right: torch.Tensor | None = None) -> None:
         """Add leftᵀ·right for rows of tokens, `[tokens, m]` and `[tokens, n]`; leftᵀ·left to a symmetric sum.
