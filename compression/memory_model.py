@@ -40,7 +40,8 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
         embedding: while the calibration sequences are embedded; gone before the rest is there.
         resident: weights that stay through the run.
         block: the largest block, and the factors that replace its projections.
-        activations: hidden states of all calibration sequences, behind the dense and behind the compressed blocks.
+        activations: hidden states of all calibration sequences, behind the dense and behind the compressed blocks; what
+            the widest projection reads of them too, where errors are weighed.
         statistics: float64 moments of the group of projections with the widest inputs.
         temporaries: what is computed from a batch and from the moments beside them.
         writing: the shard that is written, when all else is gone.
@@ -99,12 +100,13 @@ def estimate_memory(
     parts = [_group_parts(group, largest, hidden, config, batch_positions, weight_bytes) for group in GROUPS]
     statistics, temporaries = max(parts, key=sum)
     weights = sum(rows * columns for rows, columns in largest.values())
+    widest = max(columns for _, columns in largest.values())
     return MemoryEstimate(
         runtime=_RUNTIME_BYTES,
         embedding=_COPIES * weight_bytes * embedding[0] * embedding[1],
         resident=resident_bytes,
         block=int((1 + config.keep_ratio) * weight_bytes * weights),
-        activations=2 * weight_bytes * positions * hidden,
+        activations=weight_bytes * positions * (2 * hidden + (widest if config.weigh_outputs else 0)),
         statistics=statistics,
         temporaries=temporaries,
         writing=0

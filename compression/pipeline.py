@@ -324,6 +324,8 @@ def _compress_half(run: _Run, block: int, half: Half, dense: nn.Module, shifted:
             residual=config.residual_targets,
             root=run.root(names[0]),
             products=products,
+            # As a rule less memory than the gradients took.
+            keep=run.importance is not None and not (block + 1 == run.blocks and half is HALVES[-1]),
         )
         reports += _compress_group(run, names, moments)
     else:

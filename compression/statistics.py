@@ -2,13 +2,14 @@
 
 Two streams run side by side: X behind the dense blocks, X′ behind the already compressed ones (and, inside
 the block, behind its already compressed projections). One group's moments are in memory at a time, and no forward
-pass is repeated but that of the shifted stream behind the half of a block that has just been compressed.
+pass is repeated but, where its inputs to the half's last projection are not kept, that of the shifted stream behind the
+half of a block that has just been compressed.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -67,19 +68,26 @@ class Streams:
         inputs: mask and positions of each batch.
         dense: `[batch, tokens, hidden]` each, behind the dense blocks.
         shifted: the same behind the compressed blocks.
+        last: what the current half's last projection reads of `shifted`, where it was kept.
     """
 
     inputs: list[BlockInputs]
     dense: list[torch.Tensor]
     shifted: list[torch.Tensor]
+    last: list[torch.Tensor] = field(default_factory=list)
 
     def advance_dense(self, block: nn.Module, half: Half) -> None:
         """Move the dense stream behind a half, batch by batch."""
         _advance(self.dense, self.inputs, block, half)
 
     def advance_shifted(self, block: nn.Module, half: Half) -> None:
-        """Move the shifted stream behind a half, batch by batch."""
-        _advance(self.shifted, self.inputs, block, half)
+        """Move the shifted stream behind a half, batch by batch; what was kept of it is used up."""
+        if not self.last:
+            _advance(self.shifted, self.inputs, block, half)
+            return
+        projection = block.get_submodule(half.writes.projections[0])
+        for states in self.shifted:
+            states.add_(projection(self.last.pop(0)))
 
 
 def _advance(states: list[torch.Tensor], inputs: list[BlockInputs], block: nn.Module, half: Half) -> None:
@@ -144,6 +152,7 @@ def output_moments(
     residual: bool,
     root: OutputRoot | None = None,
     products: torch.dtype = torch.float64,
+    keep: bool = False,
 ) -> Moments:
     """Return the moments of a half's last projection, and move the dense stream behind the half on the way.
 
@@ -157,6 +166,7 @@ def output_moments(
         residual: whether the target repairs the drift of the residual stream.
         root: R of the output's importance: the moments are those of Rᵀp.
         products: as `input_moments`.
+        keep: keep what the projection reads of the shifted stream, so that nothing in front of it has to run again.
 
     Raises:
         CalibrationError: an activation is NaN or infinite; the message names the layer.
@@ -172,6 +182,8 @@ def output_moments(
         before = streams.dense[number]
         output, x = half_output_and_inputs(dense_block, half, before, inputs)
         shifted = last_inputs(shifted_block, half, streams.shifted[number], inputs)
+        if keep:
+            streams.last.append(shifted)
         x, shifted = inputs.tokens_of(x), inputs.tokens_of(shifted)  # [tokens, n]
         aim = output if linear.bias is None else output - linear.bias
         if residual:

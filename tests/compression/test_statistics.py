@@ -221,3 +221,18 @@ def test_the_moments_of_weighed_outputs_are_the_weighed_moments(llama, batches):
     )
     torch.testing.assert_close(weighed.output_cross, root.triangles[0].mT @ plain.output_cross)
     assert weighed.output_energy != pytest.approx(plain.output_energy, rel=0.01)
+
+
+@pytest.mark.parametrize("half", HALVES)
+@torch.no_grad()
+def test_a_stream_moved_by_kept_inputs_is_where_another_run_leads(llama, batches, half):
+    block, found = llama.model.layers[0], []
+    for keep in (False, True):
+        streams = streams_of(llama, batches, noise=0.3)
+        output_moments(streams, block, block, half, block_name="model.layers.0", dense=False, residual=True, keep=keep)
+        assert len(streams.last) == (len(batches) if keep else 0)
+        streams.advance_shifted(block, half)
+        assert not streams.last
+        found.append(streams.shifted)
+    for again, kept in zip(*found, strict=True):
+        torch.testing.assert_close(kept, again)
