@@ -90,6 +90,14 @@ class CompressionConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
                 "Choose route 'cholesky' or 'eigen', or another alignment."
             )
 
+    def shrinkage_of(self, columns: int, tokens: int) -> float:
+        """Return what is added to the diagonal of a covariance of so many inputs, relative to its mean eigenvalue.
+
+        Few tokens per unknown make the solution fit noise (measured: without `scarcity`, 400 tokens for 352 inputs were
+        worse than plain SVD; with it they beat it). It fades away as the calibration grows.
+        """
+        return self.shrinkage + self.scarcity * columns / tokens
+
     def budget(self, costs: Costs = PARAMETERS) -> Budget:
         """Return what the ranks may cost together, in the currency of `costs`."""
         return Budget(self.keep_ratio, self.rank_multiple, self.rank_floor, self.dense, costs)

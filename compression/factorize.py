@@ -69,6 +69,13 @@ def factorize(weighed: torch.Tensor, whitening: Whitening, rank: int) -> Factors
     return Factors(output_factor, input_factor, energies.sqrt(), float(energies[rank:].sum()))
 
 
+def energies_of(weighed: torch.Tensor) -> torch.Tensor:
+    """Return all σ² of a weighed matrix `[m, n]` float64, falling, `[min(m, n)]`; no factors."""
+    rows, columns = weighed.shape
+    gram = weighed @ weighed.mT if rows <= columns else weighed.mT @ weighed
+    return torch.linalg.eigvalsh(gram).flip(0).clamp_min(0)
+
+
 def _check_rank(matrix: torch.Tensor, rank: int) -> None:
     rows, columns = matrix.shape
     if not 1 <= rank <= min(rows, columns):

@@ -11,15 +11,17 @@ The gradients need the whole model in memory, other than everything else in this
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from compression.blocks import kept_rows
 from compression.calibration import CalibrationBatch, check_batches
 from compression.errors import CalibrationError
+from compression.input_sums import InputSums
 from compression.lowrank import members, projection_names
 from compression.moment_sum import MomentSum
 from odllm_artifact import Progress, silent
@@ -31,7 +33,7 @@ chosen where none may."""
 SHRINKAGE = 1e-2
 """Added to G's diagonal relative to its mean: gradients of a few thousand tokens call no output useless."""
 
-POSITIONS_AT_ONCE = 1024
+POSITIONS_AT_ONCE = 768
 """Tokens, padding included, that gradients are taken of at once: what a backward pass keeps grows with them."""
 
 
@@ -53,6 +55,10 @@ class OutputRoot:
         """Return X R⁻¹ for X `[rows, m]`."""
         solve = torch.linalg.solve_triangular
         return torch.cat([solve(root, part, upper=False, left=False) for part, root in self._parts(rows)], dim=1)
+
+    def to(self, dtype: torch.dtype) -> OutputRoot:
+        """Return R in another precision."""
+        return OutputRoot(tuple(triangle.to(dtype) for triangle in self.triangles))
 
     def _parts(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         return zip(rows.split([len(root) for root in self.triangles], dim=1), self.triangles, strict=True)
@@ -88,6 +94,7 @@ def output_importance(
     allowed: Allowed,
     *,
     seed: int = 0,
+    inputs: InputSums | None = None,
     progress: Progress = silent,
 ) -> Importance:
     """Return the Fisher information of every projection's output in a dense model.
@@ -98,6 +105,7 @@ def output_importance(
         candidates: token ids among which the model chooses: the code tokens.
         allowed: which of them it may choose at each position: the catalogue's constraint.
         seed: of the tokens drawn.
+        inputs: gets what the projections read of all sequences, so that spectra need no pass of their own.
         progress: told after every batch.
 
     Raises:
@@ -114,9 +122,10 @@ def output_importance(
     with _outputs(model, names) as outputs:
         for number, batch in enumerate(batches, start=1):
             for part in batch.split(POSITIONS_AT_ONCE):
-                surprise = _surprise(model, part.to(device), ids, allowed(part).to(device), generator)
+                keep = part.attention_mask.bool().to(device)
+                with nullcontext() if inputs is None else inputs.reading(keep):
+                    surprise = _surprise(model, part.to(device), ids, allowed(part).to(device), generator)
                 if surprise is not None:
-                    keep = part.attention_mask.bool().to(device)
                     _add_gradients(sums, surprise, outputs, keep)
                     tokens += int(keep.sum())
             progress(number, len(batches), "gradients")
@@ -135,7 +144,7 @@ def _add_gradients(
     """Add what a surprise says of every output, and let the outputs go: the next pass shall not lie beside them."""
     wanted = [outputs.pop(name) for name in sums]
     for part, gradient in zip(sums.values(), torch.autograd.grad(surprise, wanted), strict=True):
-        part.add(gradient[keep].float())  # next to the shrinkage the rounding of their products is nothing
+        part.add(kept_rows(gradient, keep).float())  # next to the shrinkage the rounding of their products is nothing
 
 
 @contextmanager
@@ -162,9 +171,8 @@ def _surprise(
 ) -> torch.Tensor | None:
     """Return −Σ log p of tokens drawn from the model's own choices, None where a batch offers no choice."""
     chosen = allowed.any(dim=2)  # [batch, tokens]
-    if not bool(chosen.any()):
-        return None
-    with torch.enable_grad():
+    offered = bool(chosen.any())
+    with torch.set_grad_enabled(offered):
         # Gradients by the outputs alone: no weight asks for one.
         embedded = model.model.embed_tokens(batch.input_ids).detach().requires_grad_()
         hidden = model.model(
@@ -173,6 +181,8 @@ def _surprise(
             position_ids=batch.positions(),
             use_cache=False,
         ).last_hidden_state[chosen]  # [choices, hidden]
+        if not offered:
+            return None
         logits = (hidden @ model.lm_head.weight[ids].mT).float().masked_fill(~allowed[chosen], -torch.inf)
         log_p = torch.log_softmax(logits, dim=-1)
         drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).to(log_p.device)

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import torch
 
 from compression.allocation import Shape
 from compression.checkpoint import SHARD_BYTES, empty_model
 from compression.config import CompressionConfig
 from compression.importance import POSITIONS_AT_ONCE
 from compression.lowrank import GROUPS, PROJECTIONS, ProjectionGroup
-from compression.moment_sum import ROWS_AT_ONCE
+from compression.moment_sum import ROWS_AT_ONCE, product_dtype
 from compression.pipeline import dense_shapes
 from compression.tensor_files import weight_files
 
@@ -39,7 +40,8 @@ class MemoryEstimate(msgspec.Struct, frozen=True):
         embedding: while the calibration sequences are embedded; gone before the rest is there.
         resident: weights that stay through the run.
         block: the largest block, and the factors that replace its projections.
-        activations: hidden states of all calibration sequences, behind the dense and behind the compressed blocks.
+        activations: hidden states of all calibration sequences, behind the dense and behind the compressed blocks; what
+            the widest projection reads of them too, where errors are weighed.
         statistics: float64 moments of the group of projections with the widest inputs.
         temporaries: what is computed from a batch and from the moments beside them.
         writing: the shard that is written, when all else is gone.
@@ -98,19 +100,22 @@ def estimate_memory(
     parts = [_group_parts(group, largest, hidden, config, batch_positions, weight_bytes) for group in GROUPS]
     statistics, temporaries = max(parts, key=sum)
     weights = sum(rows * columns for rows, columns in largest.values())
+    widest = max(columns for _, columns in largest.values())
     return MemoryEstimate(
         runtime=_RUNTIME_BYTES,
         embedding=_COPIES * weight_bytes * embedding[0] * embedding[1],
         resident=resident_bytes,
         block=int((1 + config.keep_ratio) * weight_bytes * weights),
-        activations=2 * weight_bytes * positions * hidden,
+        activations=weight_bytes * positions * (2 * hidden + (widest if config.weigh_outputs else 0)),
         statistics=statistics,
         temporaries=temporaries,
         writing=0
         if resident_bytes
         else _COPIES * min(SHARD_BYTES, int(stored_bytes * _after(shapes, config, embedding))),
         importance=_DOUBLE * sum(rows * rows for rows, _ in shapes.values()) if config.weigh_outputs else 0,
-        gradients=_gradients(shapes, min(batch_positions, POSITIONS_AT_ONCE), embedding) if config.weigh_outputs else 0,
+        gradients=_gradients(shapes, config, min(batch_positions, POSITIONS_AT_ONCE), embedding)
+        if config.weigh_outputs
+        else 0,
     )
 
 
@@ -184,9 +189,13 @@ def _after(shapes: Mapping[str, Shape], config: CompressionConfig, embedding: Sh
     return int(config.keep_ratio * sum(rows * columns for rows, columns in shapes.values())) + 2 * math.prod(embedding)
 
 
-def _gradients(shapes: Mapping[str, Shape], positions: int, embedding: Shape) -> int:
-    """Return the bytes of a float32 model and of what its backward pass keeps of a batch."""
+def _gradients(shapes: Mapping[str, Shape], config: CompressionConfig, positions: int, embedding: Shape) -> int:
+    """Return the bytes of a float32 model, of what its backward pass keeps of a batch, and of the covariances."""
     # A projection's output and its gradient, and as much again for norms, attention and what is between.
     outputs = sum(rows for rows, _ in shapes.values())
     weights = sum(rows * columns for rows, columns in shapes.values()) + 2 * embedding[0] * embedding[1]
-    return 4 * (weights + 4 * outputs * positions)
+    # For the ranks the inputs of all blocks are summed up in the same pass, float32.
+    first = {group.projections[0] for group in GROUPS}
+    reads = config.allocation == "importance" and product_dtype(config.shrinkage) == torch.float32
+    inputs = sum(columns * columns for name, (_, columns) in shapes.items() if _split(name)[1] in first) if reads else 0
+    return 4 * (weights + 4 * outputs * positions + inputs)

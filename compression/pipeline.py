@@ -34,6 +34,7 @@ from compression.lowrank import (
     members,
     projection_names,
 )
+from compression.moment_sum import product_dtype
 from compression.processes import from_first_process, is_first_process, share_of
 from compression.report import CompressionReport, LinearReport, report_linear
 from compression.sources import BlockSource, ModelBlocks, factors_of, put_back, put_layers, sharing_copy
@@ -305,10 +306,13 @@ def _move_on(run: _Run, dense: nn.Module, shifted: nn.Module) -> None:
 def _compress_half(run: _Run, block: int, half: Half, dense: nn.Module, shifted: nn.Module) -> list[LinearReport]:
     """Compress the projections of half a block, the last one behind the others; move the streams behind it."""
     block_name, config, streams = f"model.layers.{block}", run.config, run.streams
+    products = product_dtype(config.shrinkage)
     reports = []
     if names := _planned(run, block_name, half.reads):
         # Not kept in a name: the largest matrices of the run are gone before the next ones are made.
-        reports += _compress_group(run, names, input_moments(streams, dense, shifted, half, block_name=block_name))
+        reports += _compress_group(
+            run, names, input_moments(streams, dense, shifted, half, block_name=block_name, products=products)
+        )
     if names := _planned(run, block_name, half.writes):
         moments = output_moments(
             streams,
@@ -319,6 +323,9 @@ def _compress_half(run: _Run, block: int, half: Half, dense: nn.Module, shifted:
             dense=config.alignment != "free",
             residual=config.residual_targets,
             root=run.root(names[0]),
+            products=products,
+            # As a rule less memory than the gradients took.
+            keep=run.importance is not None and not (block + 1 == run.blocks and half is HALVES[-1]),
         )
         reports += _compress_group(run, names, moments)
     else:
@@ -352,9 +359,7 @@ def _whitening_of(moments: Moments, config: CompressionConfig) -> Whitening:
     covariance = moments.shifted if config.alignment == "free" or moments.dense is None else moments.dense
     if not config.normalize:
         return no_whitening(covariance)
-    # Few tokens per unknown make the solution fit noise (measured: without this, 400 tokens for 352 inputs were
-    # worse than plain SVD; with it they beat it). It fades away as the calibration grows.
-    return whiten(covariance, config.shrinkage + config.scarcity * len(covariance) / moments.tokens, config.route)
+    return whiten(covariance, config.shrinkage_of(len(covariance), moments.tokens), config.route)
 
 
 def _compress_linear(

@@ -23,8 +23,9 @@ from compression.calibration import CalibrationBatch
 from compression.config import CompressionConfig
 from compression.distillation import IGNORED, divergence, next_tokens
 from compression.errors import CalibrationError
-from compression.factorize import factorize
+from compression.factorize import energies_of, factorize
 from compression.importance import Importance
+from compression.input_sums import InputSums
 from compression.lowrank import members
 from compression.spectra import relative_losses, tails, walk_blocks
 from compression.whitening import Whitening
@@ -88,6 +89,7 @@ def measure_losses(
     probe: Sequence[CalibrationBatch] = (),
     code_token_ids: Sequence[int] | None = None,
     importance: Importance | None = None,
+    inputs: InputSums | None = None,
     progress: Progress = silent,
 ) -> LossReport:
     """Return what every projection of a dense model loses at every rank; the model is left as it was.
@@ -102,6 +104,7 @@ def measure_losses(
         code_token_ids: compare the distributions over these tokens only, where one of them comes next; None compares
             the whole vocabulary everywhere.
         importance: of the projections' outputs; then losses are half the weighed energies, in nats.
+        inputs: what `output_importance` has read of the same batches; used up. None runs the blocks.
         progress: told after every block.
 
     Raises:
@@ -114,7 +117,7 @@ def measure_losses(
     try:
         with torch.no_grad():
             prober = _Prober(model, probe, code_token_ids) if probe else None
-            for block in walk_blocks(model, batches, config, progress=progress):
+            for block in walk_blocks(model, batches, config, known=inputs, progress=progress):
                 prefix = f"model.layers.{block.index}."
                 for name, shape in shapes.items():
                     if name.startswith(prefix):
@@ -136,14 +139,14 @@ def _measure(
     weight = torch.cat([linear.weight for linear in linears]).double()  # [m, n]
     if importance is not None:
         weight = importance.root(name).weigh(weight.mT).mT  # Rᵀ W
-    factors = factorize(whitening.weigh(weight), whitening, rank)
-    energies = factors.singular_values.square()
+    weighed = whitening.weigh(weight)
+    energies = energies_of(weighed)
     if importance is not None:
         return ProjectionLoss(tuple((tails(energies) / 2).tolist()))
     shares = tuple(relative_losses(energies))
     if prober is None:
         return ProjectionLoss(shares)
-    return ProjectionLoss(shares, rank, prober.cut(name, linears, factors.product))
+    return ProjectionLoss(shares, rank, prober.cut(name, linears, factorize(weighed, whitening, rank).product))
 
 
 class _Prober:

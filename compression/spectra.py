@@ -1,8 +1,9 @@
 """What every projection would lose at every rank: whitened spectra of the dense model, a block at a time.
 
-One pass of the dense model over the calibration sequences gives the covariance C = S Sᵀ of all four inputs of a block;
-the squared singular values of W S are the energies of W's components for those inputs, and what is lost at rank r is
-the sum of those beyond r. Nothing is compressed here, so shifted inputs play no part.
+A pass of the dense model over the calibration sequences, its own or the one that takes gradients, gives the covariance
+C = S Sᵀ of all four inputs of a block; the squared singular values of W S are the energies of W's components for those
+inputs, and what is lost at rank r is the sum of those beyond r. Nothing is compressed here, so shifted inputs play no
+part.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from compression.blocks import BlockInputs, embed, run_block
+from compression.blocks import BlockInputs, embed, hooked, run_block
 from compression.calibration import CalibrationBatch, check_batches
 from compression.config import CompressionConfig
 from compression.errors import CalibrationError
+from compression.input_sums import InputSums
 from compression.lowrank import GROUPS
-from compression.moment_sum import ROWS_AT_ONCE, MomentSum
+from compression.moment_sum import ROWS_AT_ONCE, MomentSum, at_least, product_dtype
 from compression.whitening import Whitening, no_whitening, whiten
 from odllm_artifact import Progress, silent
 
@@ -41,48 +43,56 @@ class DenseBlock:
 
 
 def walk_blocks(
-    model: Any, batches: Sequence[CalibrationBatch], config: CompressionConfig, *, progress: Progress = silent
+    model: Any,
+    batches: Sequence[CalibrationBatch],
+    config: CompressionConfig,
+    *,
+    known: InputSums | None = None,
+    progress: Progress = silent,
 ) -> Iterator[DenseBlock]:
     """Yield the blocks of a dense model in order; one block's covariances are in memory at a time.
+
+    Args:
+        model: dense.
+        batches: calibration sequences.
+        config: how inputs are whitened.
+        known: what another pass over all of `batches` has read; used up. None runs the blocks.
+        progress: told after every block.
 
     Raises:
         CalibrationError: no or bad calibration data, or activations that are not finite.
     """
     tokens = check_batches(batches, model.config.vocab_size)
-    embedded = [embed(model, batch) for batch in batches if batch.tokens]
+    embedded = [embed(model, batch) for batch in batches if batch.tokens] if known is None else []
     hidden, inputs = [states for states, _ in embedded], [one for _, one in embedded]
     blocks = len(model.model.layers)
     for index, module in enumerate(model.model.layers):
-        sums: dict[str, MomentSum] = {}
+        sums: dict[str, MomentSum] = {} if known is None else known.take(index)
         for number, one in enumerate(inputs):
-            with _summing(module, one, sums):
+            with _summing(module, one, sums, product_dtype(config.shrinkage)):
                 hidden[number] = run_block(module, hidden[number], one)
         yield DenseBlock(index, module, _whitenings(index, sums, tokens, config))
         progress(index + 1, blocks, f"block {index + 1} of {blocks}")
 
 
 @contextmanager
-def _summing(module: nn.Module, inputs: BlockInputs, sums: dict[str, MomentSum]) -> Iterator[None]:
-    """Add Σ x xᵀ of every group's inputs to `sums` while the block runs, float64, padding left out."""
+def _summing(
+    module: nn.Module, inputs: BlockInputs, sums: dict[str, MomentSum], products: torch.dtype
+) -> Iterator[None]:
+    """Add Σ x xᵀ of every group's inputs to `sums` while the block runs, padding left out."""
 
     def hook(name: str) -> Any:
         def add(_: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-            x = args[0][inputs.keep]  # [tokens, n]
+            x = inputs.tokens_of(args[0])  # [tokens, n]
             if name not in sums:
                 sums[name] = MomentSum(x.shape[1], None, x.device)
             for rows in x.split(ROWS_AT_ONCE):
-                sums[name].add(rows.double())
+                sums[name].add(at_least(rows, products))
 
         return add
 
-    handles = [
-        module.get_submodule(group.projections[0]).register_forward_pre_hook(hook(group.name)) for group in GROUPS
-    ]
-    try:
+    with hooked((module.get_submodule(group.projections[0]), hook(group.name)) for group in GROUPS):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _whitenings(index: int, sums: dict[str, MomentSum], tokens: int, config: CompressionConfig) -> dict[str, Whitening]:
@@ -95,7 +105,7 @@ def _whitenings(index: int, sums: dict[str, MomentSum], tokens: int, config: Com
                 "Check the weights in front of it, or load the model in float32."
             )
         if config.normalize:
-            made = whiten(covariance, config.shrinkage + config.scarcity * len(covariance) / tokens)
+            made = whiten(covariance, config.shrinkage_of(len(covariance), tokens), described=False)
         else:
             made = no_whitening(covariance)
         whitenings |= dict.fromkeys(group.projections, made)

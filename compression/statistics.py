@@ -2,13 +2,14 @@
 
 Two streams run side by side: X behind the dense blocks, X′ behind the already compressed ones (and, inside
 the block, behind its already compressed projections). One group's moments are in memory at a time, and no forward
-pass is repeated but that of the shifted stream behind the half of a block that has just been compressed.
+pass is repeated but, where its inputs to the half's last projection are not kept, that of the shifted stream behind the
+half of a block that has just been compressed.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import nn
 from compression.blocks import BlockInputs, Half, half_output, half_output_and_inputs, last_inputs, normalized
 from compression.errors import CalibrationError
 from compression.importance import OutputRoot
-from compression.moment_sum import ROWS_AT_ONCE, MomentSum
+from compression.moment_sum import ROWS_AT_ONCE, MomentSum, at_least
 from compression.processes import sum_over_processes
 
 
@@ -67,19 +68,26 @@ class Streams:
         inputs: mask and positions of each batch.
         dense: `[batch, tokens, hidden]` each, behind the dense blocks.
         shifted: the same behind the compressed blocks.
+        last: what the current half's last projection reads of `shifted`, where it was kept.
     """
 
     inputs: list[BlockInputs]
     dense: list[torch.Tensor]
     shifted: list[torch.Tensor]
+    last: list[torch.Tensor] = field(default_factory=list)
 
     def advance_dense(self, block: nn.Module, half: Half) -> None:
         """Move the dense stream behind a half, batch by batch."""
         _advance(self.dense, self.inputs, block, half)
 
     def advance_shifted(self, block: nn.Module, half: Half) -> None:
-        """Move the shifted stream behind a half, batch by batch."""
-        _advance(self.shifted, self.inputs, block, half)
+        """Move the shifted stream behind a half, batch by batch; what was kept of it is used up."""
+        if not self.last:
+            _advance(self.shifted, self.inputs, block, half)
+            return
+        projection = block.get_submodule(half.writes.projections[0])
+        for states in self.shifted:
+            states.add_(projection(self.last.pop(0)))
 
 
 def _advance(states: list[torch.Tensor], inputs: list[BlockInputs], block: nn.Module, half: Half) -> None:
@@ -88,7 +96,13 @@ def _advance(states: list[torch.Tensor], inputs: list[BlockInputs], block: nn.Mo
 
 
 def input_moments(
-    streams: Streams, dense_block: nn.Module, shifted_block: nn.Module, half: Half, *, block_name: str
+    streams: Streams,
+    dense_block: nn.Module,
+    shifted_block: nn.Module,
+    half: Half,
+    *,
+    block_name: str,
+    products: torch.dtype = torch.float64,
 ) -> Moments:
     """Return the moments of the projections that read a half's normalised stream, over all calibration batches.
 
@@ -98,6 +112,7 @@ def input_moments(
         shifted_block: the block with its already compressed projections.
         half: which half.
         block_name: full name of the block, for messages.
+        products: what products are taken in (`compression.moment_sum.product_dtype`); sums are float64.
 
     Raises:
         CalibrationError: an activation is NaN or infinite; the message names the layer.
@@ -110,11 +125,11 @@ def input_moments(
     }
     tokens = 0
     for number, inputs in enumerate(streams.inputs):
-        x = normalized(dense_block, half, streams.dense[number])[inputs.keep]  # [tokens, n]
-        shifted = normalized(shifted_block, half, streams.shifted[number])[inputs.keep]
+        x = inputs.tokens_of(normalized(dense_block, half, streams.dense[number]))  # [tokens, n]
+        shifted = inputs.tokens_of(normalized(shifted_block, half, streams.shifted[number]))
         tokens += len(x)
         for start in range(0, len(x), ROWS_AT_ONCE):
-            left, right = (rows[start : start + ROWS_AT_ONCE].double() for rows in (x, shifted))
+            left, right = (at_least(rows[start : start + ROWS_AT_ONCE], products) for rows in (x, shifted))
             sums["dense"].add(left)
             sums["shifted"].add(right)
             sums["cross"].add(left, right)
@@ -136,6 +151,8 @@ def output_moments(
     dense: bool,
     residual: bool,
     root: OutputRoot | None = None,
+    products: torch.dtype = torch.float64,
+    keep: bool = False,
 ) -> Moments:
     """Return the moments of a half's last projection, and move the dense stream behind the half on the way.
 
@@ -148,6 +165,8 @@ def output_moments(
         dense: whether E[x xᵀ] is wanted.
         residual: whether the target repairs the drift of the residual stream.
         root: R of the output's importance: the moments are those of Rᵀp.
+        products: as `input_moments`.
+        keep: keep what the projection reads of the shifted stream, so that nothing in front of it has to run again.
 
     Raises:
         CalibrationError: an activation is NaN or infinite; the message names the layer.
@@ -163,23 +182,23 @@ def output_moments(
         before = streams.dense[number]
         output, x = half_output_and_inputs(dense_block, half, before, inputs)
         shifted = last_inputs(shifted_block, half, streams.shifted[number], inputs)
-        x, shifted = x[inputs.keep], shifted[inputs.keep]  # [tokens, n]
+        if keep:
+            streams.last.append(shifted)
+        x, shifted = inputs.tokens_of(x), inputs.tokens_of(shifted)  # [tokens, n]
         aim = output if linear.bias is None else output - linear.bias
         if residual:
             aim = aim + (before - streams.shifted[number])
-        aim = aim[inputs.keep]  # [tokens, m]
+        aim = inputs.tokens_of(aim)  # [tokens, m]
         before.add_(output)
         tokens += len(x)
         for start in range(0, len(x), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
-            right, target = shifted[part].double(), aim[part].double()
-            if root is not None:
-                target = root.weigh(target)  # pᵀR
+            right, target = at_least(shifted[part], products), at_least(aim[part], products)
             sums["shifted"].add(right)
             sums["output_cross"].add(target, right)
-            energy += float(target.square().sum())
+            energy += _energy(target, root)
             if dense:
-                sums["dense"].add(x[part].double())
+                sums["dense"].add(at_least(x[part], products))
         if not _finite(sums, energy):
             where = f"{block_name}.{projection}"
             _name_what_is_not_finite(
@@ -188,13 +207,20 @@ def output_moments(
             )
     count, total = _sum_over_processes(sums, tokens, energy)
     means = {name: part.mean(count) for name, part in sums.items()}
+    cross = means.pop("output_cross")
     return Moments(
         count,
         means["shifted"],
         means.get("dense"),
-        output_cross=means["output_cross"],
+        output_cross=cross if root is None else root.weigh(cross.mT).mT,  # E[Rᵀp x′ᵀ]
         output_energy=total / count,
     )
+
+
+def _energy(targets: torch.Tensor, root: OutputRoot | None) -> float:
+    """Return Σ‖p‖² of rows p `[tokens, m]`, or Σ‖Rᵀp‖²."""
+    weighed = targets if root is None else root.to(targets.dtype).weigh(targets)
+    return float(torch.linalg.vector_norm(weighed, dtype=torch.float64)) ** 2
 
 
 def _sum_over_processes(sums: dict[str, MomentSum], tokens: int, energy: float = 0.0) -> tuple[int, float]:

@@ -8,6 +8,7 @@ where they are not to be trusted. Nothing is inverted explicitly.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,7 +84,9 @@ def no_whitening(covariance: torch.Tensor, *, event: str | None = None) -> White
     return Whitening(None, report)
 
 
-def whiten(covariance: torch.Tensor, shrinkage: float, route: Route = "cholesky") -> Whitening:
+def whiten(
+    covariance: torch.Tensor, shrinkage: float, route: Route = "cholesky", *, described: bool = True
+) -> Whitening:
     """Return S with C + shrinkage · tr(C)/n · I = S Sᵀ for a covariance C `[n, n]` float64.
 
     Args:
@@ -91,6 +94,8 @@ def whiten(covariance: torch.Tensor, shrinkage: float, route: Route = "cholesky"
         shrinkage: relative to the mean eigenvalue.
         route: `cholesky` falls back to `eigen` where the pivots are noise; `gram` factors nothing, so that it takes
             any C as it is, and serves `factorize` alone: no inverse comes of it.
+        described: whether the report shall have the condition and the effective rank, which take longer than the
+            triangle; they are NaN where it need not and the pivots are sound.
 
     Raises:
         CalibrationError: C holds a NaN or an infinite value.
@@ -109,16 +114,24 @@ def whiten(covariance: torch.Tensor, shrinkage: float, route: Route = "cholesky"
     shrunk.diagonal().add_(shrinkage * mean)
     if route == "eigen":
         return _eigen_route(shrunk, shrinkage)
+    if route == "cholesky" and not described and (lower := _sound_triangle(shrunk, size * mean)) is not None:
+        return Whitening(lower, WhiteningReport(route, shrinkage, math.nan, math.nan))
     eigenvalues = torch.linalg.eigvalsh(shrunk)
     effective_rank = _effective_rank((eigenvalues - shrinkage * mean).clamp_min(0))
     report = WhiteningReport(route, shrinkage, _condition(eigenvalues), effective_rank)
     if route == "gram":
         return Whitening(shrunk, report)
-    floor = _noise(size) * float(eigenvalues[-1])
-    lower, failed = torch.linalg.cholesky_ex(shrunk)
-    if not int(failed) and float(lower.diagonal().min()) ** 2 > floor and float(eigenvalues[0]) > floor:
+    largest = float(eigenvalues[-1])
+    if float(eigenvalues[0]) > _noise(size) * largest and (lower := _sound_triangle(shrunk, largest)) is not None:
         return Whitening(lower, report)
     return _eigen_route(shrunk, shrinkage, fallback=True)
+
+
+def _sound_triangle(shrunk: torch.Tensor, largest: float) -> torch.Tensor | None:
+    """Return the Cholesky factor, None where a pivot may be noise beside eigenvalues as large as `largest`."""
+    lower, failed = torch.linalg.cholesky_ex(shrunk)
+    sound = not int(failed) and float(lower.diagonal().min()) ** 2 > _noise(len(shrunk)) * largest
+    return lower if sound else None
 
 
 def _eigen_route(shrunk: torch.Tensor, shrinkage: float, *, fallback: bool = False) -> Whitening:

@@ -17,6 +17,7 @@ from compression.checkpoint import load_model
 from compression.config import CompressionConfig
 from compression.errors import ConfigError
 from compression.importance import Allowed, Importance, output_importance
+from compression.input_sums import InputSums
 from compression.memory_model import MemoryEstimate, checkpoint_memory
 from lcrec.calibration import Calibration, CalibrationRequest, choose_calibration
 from lcrec.catalog import Catalog
@@ -48,6 +49,7 @@ class Calibrated:
     def __init__(self, model_folder: Path, dataset_folder: Path, request: CalibrationRequest, seed: int = 0) -> None:
         self.model_folder, self.dataset_folder, self.request, self.seed = model_folder, dataset_folder, request, seed
         self._importance: Importance | None = None
+        self._inputs: InputSums | None = None
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -89,19 +91,35 @@ class Calibrated:
                 f"{free / 2**30:.1f} GiB are free. Choose --preset without-gradients, which holds one block at a time."
             )
 
-    def importance(self, progress: ProgressBar) -> Importance:
+    def importance(self, progress: ProgressBar, *, reading: bool = False) -> Importance:
         """Return the Fisher information of the projections' outputs; the whole model is in memory meanwhile.
+
+        Args:
+            progress: opens a bar.
+            reading: let the same pass take what the projections read, for `take_inputs`.
 
         Raises:
             CompressionError: the model is damaged, or the sequences offer no choice.
         """
         if self._importance is None:
             model = load_model(self.model_folder)
+            self._inputs = InputSums(model) if reading else None
             with progress("taking gradients") as bar:
                 self._importance = recommender_importance(
-                    model, self.batches, dataset_catalog(self.dataset), self.prompt, seed=self.seed, progress=bar
+                    model,
+                    self.batches,
+                    dataset_catalog(self.dataset),
+                    self.prompt,
+                    seed=self.seed,
+                    inputs=self._inputs,
+                    progress=bar,
                 )
         return self._importance
+
+    def take_inputs(self) -> InputSums | None:
+        """Return what the projections read in the pass of the gradients, once; None where nobody asked in time."""
+        inputs, self._inputs = self._inputs, None
+        return inputs
 
 
 def recommender_importance(
@@ -111,11 +129,18 @@ def recommender_importance(
     prompt: Prompt,
     *,
     seed: int,
+    inputs: InputSums | None = None,
     progress: Progress,
 ) -> Importance:
     """Return the importance of a recommender's outputs for what it chooses: the next code, among those of items."""
     return output_importance(
-        model, batches, code_token_ids(prompt), legal_choices(catalog, prompt), seed=seed, progress=progress
+        model,
+        batches,
+        code_token_ids(prompt),
+        legal_choices(catalog, prompt),
+        seed=seed,
+        inputs=inputs,
+        progress=progress,
     )
 
 

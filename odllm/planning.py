@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import torch
 
 from compression.allocation import RankPlan, plan_ranks
 from compression.checkpoint import empty_model, load_model, open_tensors
@@ -15,6 +16,7 @@ from compression.config import CompressionConfig
 from compression.costs import PARAMETERS, Costs, Currency, Shape
 from compression.errors import ConfigError
 from compression.greedy import allocate, check_budget
+from compression.moment_sum import product_dtype
 from compression.pipeline import unit_shapes
 from compression.plan_file import (
     PLAN_FILE,
@@ -216,7 +218,11 @@ def _losses(
     prompt, probe = calibrated.prompt, []
     if config.allocation == "sensitivity":
         probe = sequence_batches(calibrated.dataset, prompt, BATCH, calibrated.seed + 1, PROBE_SEQUENCES)
-    importance = calibrated.importance(progress) if config.allocation == "importance" else None
+    importance = inputs = None
+    if config.allocation == "importance":
+        # Covariances of all blocks are kept in float32.
+        importance = calibrated.importance(progress, reading=product_dtype(config.shrinkage) == torch.float32)
+        inputs = calibrated.take_inputs()
     with progress(f"measuring {config.allocation}") as bar:
         return measure_losses(
             load_model(calibrated.model_folder),
@@ -226,5 +232,6 @@ def _losses(
             probe=probe,
             code_token_ids=code_token_ids(prompt),
             importance=importance,
+            inputs=inputs,
             progress=bar,
         )

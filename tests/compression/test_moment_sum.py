@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from compression.moment_sum import _COLUMNS, MomentSum
+from compression.moment_sum import _COLUMNS, MomentSum, at_least, product_dtype
 
 
 def drawn(*shape, dtype=torch.float64):
@@ -28,3 +28,15 @@ def test_a_sum_of_two_factors_has_a_row_for_each_column_of_the_first():
     total.add(left[:5], right[:5])
     total.add(left[5:], right[5:])
     torch.testing.assert_close(total.mean(9), left.mT @ right / 9)
+
+
+@pytest.mark.parametrize(("shrinkage", "dtype"), [(1e-4, torch.float32), (1e-6, torch.float64), (0.0, torch.float64)])
+def test_products_are_rounded_only_where_the_shrinkage_hides_it(shrinkage, dtype):
+    assert product_dtype(shrinkage) == dtype
+
+
+def test_rows_are_never_made_less_precise():
+    rows = drawn(3, 2)
+    assert at_least(rows, torch.float32) is rows
+    assert at_least(rows.to(torch.bfloat16), torch.float32).dtype == torch.float32
+    assert at_least(rows.float(), torch.float64).dtype == torch.float64

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from compression.allocation import Budget
+from compression.calibration import CalibrationBatch
 from compression.config import CompressionConfig, preset
 from compression.errors import CalibrationError
+from compression.factorize import energies_of
 from compression.greedy import allocate
-from compression.importance import Importance
+from compression.importance import Importance, output_importance
+from compression.input_sums import InputSums
 from compression.pipeline import compress, dense_shapes, unit_shapes
 from compression.sensitivity import LossReport, ProjectionLoss, measure_losses
 from compression.spectra import relative_losses
@@ -125,3 +128,30 @@ def test_projections_that_share_an_input_factor_are_cut_together(llama, batches)
     assert list(report.projections) == list(shapes)
     plan = allocate(shapes, report.curves(), Budget(0.5))
     assert compress(llama, batches, config, plan=plan).keep_ratio == plan.achieved_keep_ratio <= 0.5
+
+
+def test_spectra_of_what_the_gradients_pass_has_read_are_those_of_a_pass_of_their_own(llama, batches):
+    shapes = unit_shapes(llama, shared=True)
+    config = preset("default")
+    inputs = InputSums(llama)
+    silent = CalibrationBatch(batches[0].input_ids, batches[0].attention_mask)  # a batch where nothing is chosen counts
+    every = [*batches, silent]
+
+    def allowed(batch):
+        nothing = torch.zeros(*batch.input_ids.shape, 5, dtype=torch.bool)
+        return nothing if torch.equal(batch.input_ids, silent.input_ids) else ~nothing
+
+    importance = output_importance(llama, every, range(20, 25), allowed, inputs=inputs)
+    own, shared = (
+        measure_losses(llama, every, config, shapes, importance=importance, inputs=one).curves()
+        for one in (None, inputs)
+    )
+    for name, curve in own.items():
+        assert shared[name] == pytest.approx(curve, rel=1e-4, abs=1e-6 * curve[0])
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(12, 20), (20, 12)])
+def test_energies_without_vectors_are_those_of_the_factors(rows, columns):
+    weighed = torch.randn(rows, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = torch.linalg.svdvals(weighed).square()
+    torch.testing.assert_close(energies_of(weighed), expected)

@@ -7,6 +7,7 @@ import torch
 from compression.blocks import HALVES, embed
 from compression.calibration import CalibrationBatch
 from compression.errors import CalibrationError
+from compression.importance import OutputRoot
 from compression.moment_sum import ROWS_AT_ONCE
 from compression.statistics import Streams, input_moments, output_moments
 
@@ -172,3 +173,66 @@ def test_outputs_that_are_not_finite_name_the_layer(llama, batches):
         llama.model.layers[0].mlp.down_proj.weight[0, 0] = float("nan")
     with pytest.raises(CalibrationError, match=r"outputs of model\.layers\.0\.mlp\.down_proj\..*compute in float32"):
         collect(llama, streams_of(llama, batches), "mlp_output")
+
+
+@torch.no_grad()
+def test_float32_products_give_the_same_moments_but_for_rounding(llama, batches):
+    rows = llama.model.layers[0].self_attn.o_proj.out_features
+    root = OutputRoot(
+        (torch.randn(rows, rows, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).tril(),)
+    )
+    found = []
+    for products in (torch.float64, torch.float32):
+        streams, block = streams_of(llama, batches, noise=0.3), llama.model.layers[0]
+        options = {"block_name": "model.layers.0", "products": products}
+        found.append(
+            (
+                input_moments(streams, block, block, ATTENTION, **options),
+                output_moments(streams, block, block, ATTENTION, dense=True, residual=True, root=root, **options),
+            )
+        )
+    for exact, rounded in zip(*found, strict=True):
+        for name in ("shifted", "dense", "cross", "output_cross"):
+            expected, value = getattr(exact, name), getattr(rounded, name)
+            if expected is not None:
+                assert value.dtype == torch.float64
+                torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
+        assert rounded.output_energy == pytest.approx(exact.output_energy, rel=1e-5)
+
+
+@torch.no_grad()
+def test_the_moments_of_weighed_outputs_are_the_weighed_moments(llama, batches):
+    rows = llama.model.layers[0].self_attn.o_proj.out_features
+    root = OutputRoot(
+        (torch.randn(rows, rows, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).tril(),)
+    )
+    plain, weighed = (
+        output_moments(
+            streams_of(llama, batches, noise=0.3),
+            llama.model.layers[0],
+            llama.model.layers[0],
+            ATTENTION,
+            block_name="model.layers.0",
+            dense=False,
+            residual=True,
+            root=one,
+        )
+        for one in (None, root)
+    )
+    torch.testing.assert_close(weighed.output_cross, root.triangles[0].mT @ plain.output_cross)
+    assert weighed.output_energy != pytest.approx(plain.output_energy, rel=0.01)
+
+
+@pytest.mark.parametrize("half", HALVES)
+@torch.no_grad()
+def test_a_stream_moved_by_kept_inputs_is_where_another_run_leads(llama, batches, half):
+    block, found = llama.model.layers[0], []
+    for keep in (False, True):
+        streams = streams_of(llama, batches, noise=0.3)
+        output_moments(streams, block, block, half, block_name="model.layers.0", dense=False, residual=True, keep=keep)
+        assert len(streams.last) == (len(batches) if keep else 0)
+        streams.advance_shifted(block, half)
+        assert not streams.last
+        found.append(streams.shifted)
+    for again, kept in zip(*found, strict=True):
+        torch.testing.assert_close(kept, again)

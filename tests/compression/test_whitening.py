@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -87,3 +89,14 @@ def test_a_covariance_that_is_not_finite_is_refused(value):
     covariance[1, 1] = value
     with pytest.raises(CalibrationError, match=r"holds NaN or infinite values\. Look for them"):
         whiten(covariance, 1e-3)
+
+
+def test_a_whitening_without_description_is_the_same_and_as_careful():
+    rows = torch.randn(40, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    covariance = rows.mT @ rows / 40
+    told, untold = (whiten(covariance, 1e-4, described=described) for described in (True, False))
+    assert torch.equal(told.matrix, untold.matrix)
+    assert math.isnan(untold.report.condition)
+    singular = covariance.clone()
+    singular[0] = singular[:, 0] = 0
+    assert whiten(singular, 0.0, described=False).report.route == "eigen"
