@@ -22,10 +22,18 @@ export async function keepOffline(tell) {
     return;
   }
   if (controlled) changeToNewer(registration);
-  else tell('Saving for offline use …');
+  else tellOfFirst(registration.installing, tell);
   await navigator.serviceWorker.ready;
   tell('Works offline.');
   reloadForThreads();
+}
+
+/** Tell that the first version is being kept, or that it could not be. */
+function tellOfFirst(worker, tell) {
+  tell('Saving for offline use …');
+  worker?.addEventListener('statechange', () => {
+    if (worker.state === 'redundant') tell('Needs its server: this browser has no room, or the server went away.');
+  });
 }
 
 /** Once a newer version is complete, let it take over, and load the page anew. */

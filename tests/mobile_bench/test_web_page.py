@@ -169,6 +169,14 @@ def test_plain_http_in_the_network_works_with_less_and_says_so(bundle, page):
         tap(page, "Item number 7")
         assert recommended(page) == expected(bundle, "i7")
         page.get_by_text("Needs its server").wait_for()
+        refusal = page.evaluate(
+            """async () => {
+                const { Client } = await import('./client.js');
+                const request = { do: 'open', provider: 'wasm', threads: 2, histories: [[0]], warm_up_calls: 1 };
+                return new Client().ask({ ...request, bundle: 'bundle/' }).then(() => null, (error) => error.message);
+            }"""
+        )
+        assert "2 threads were asked for, and this page may use one" in refusal
 
 
 def test_plain_static_hosting_gets_threads_from_the_second_load_on(bundle, page, tmp_path):
