@@ -13,7 +13,7 @@ LLAMA_CPP := .venv-llama-cpp
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
 	@echo "make test   environment, install, lint, type checks, import rules, tests"
-	@echo "make bench  side-by-side timing at SmolLM2-135M's shape (about 5 minutes)"
+	@echo "make bench  side-by-side timing at SmolLM2-135M's shape (under 8 minutes), of optimum and llama.cpp too where they are"
 	@echo "make smollm2  real pretrained weights (SmolLM2-135M, 93 MB) for odllm base smollm2-135m"
 	@echo "make interop  tests against optimum, in an environment of its own"
 	@echo "make baselines  llm-compressor for odllm baseline gptq and sparsegpt, in an environment of its own, and its tests"

@@ -14,6 +14,8 @@ _MIB = 2**20
 def print_summary(summary: Summary, console: Console) -> None:
     """Print rows, limits, ratios and exports."""
     console.print(_rows_table(summary))
+    for line in _wrong_lists(summary):
+        console.print(line, highlight=False)
     console.print(_limits_table(summary))
     for name, ratio in summary.ratio_intervals.items():
         line = f"{name}: {ratio.cpu:.2f} ({ratio.cpu_low:.2f} to {ratio.cpu_high:.2f}) of CPU time"
@@ -39,6 +41,17 @@ def _rows_table(summary: Summary) -> Table:
         times = (f"{row.cpu_ms_p50:.0f}", f"{row.wall_ms_p50:.0f}", f"{row.peak_memory_bytes / _MIB:.0f}")
         table.add_row(row.name, *times, *lists)
     return table
+
+
+def _wrong_lists(summary: Summary) -> list[str]:
+    """Return a line for every row that had to repeat another's lists and did not."""
+    must = {spec.name for spec in ROWS if spec.exact}
+    return [
+        f"{row.name} gives other lists than {row.reference}, {row.identical_lists} of {row.histories} identical: "
+        "its time is that of another answer"
+        for row in summary.rows
+        if row.name in must and row.identical_lists < row.histories
+    ]
 
 
 def _limits_table(summary: Summary) -> Table:

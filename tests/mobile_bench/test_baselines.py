@@ -1,3 +1,4 @@
+import io
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import onnx
 import pytest
 import torch
 from bench_samples import timing
+from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
 from lcrec.catalog import build_catalog
@@ -28,9 +30,11 @@ from mobile_bench.baselines.roofline import Peaks, roofline
 from mobile_bench.baselines.rows import FOREIGN_MODELS, RATIOS, ROWS, UNTIMED
 from mobile_bench.baselines.runners import GenerateRunner, TorchSearchRunner, smallest_gap
 from mobile_bench.baselines.stacks import STACKS, find_stack
-from mobile_bench.baselines.summary import Measured, ratio_intervals, summarize_row
+from mobile_bench.baselines.summary import Measured, Summary, ratio_intervals, summarize_row
+from mobile_bench.baselines.tables import print_summary
 from mobile_bench.baselines.worker import Lists
 from mobile_bench.baselines.workload import SHAPES, Workload, find_shape, make_dataset
+from mobile_bench.device import host_device
 from mobile_bench.errors import BenchError
 from odllm_artifact import read_json
 from odllm_export.bundle import GraphFacts, Manifest, ModelFacts, SearchFacts
@@ -190,6 +194,38 @@ def test_summary_counts_identical_lists_and_their_differences() -> None:
     assert row.roofline.products_ms == pytest.approx(8.0)
 
 
+def test_a_row_that_is_left_out_stands_in_the_table_with_its_reason() -> None:
+    lists, peaks = Lists([[1, 2]], [[-1.0, -2.0]], 7), Peaks(100, 400, 20)
+    specs = [spec for spec in ROWS if spec.stack != "llama.cpp"]
+    by_name = {spec.name: lists for spec in (*specs, *UNTIMED)}
+    by_name["optimum"] = by_name["graph-dense-vocab-int8"] = Lists([[2, 1]], [[-1.0, -2.0]], 7)
+    measured = [Measured(spec, timing([250.0]), Work(products=5e9)) for spec in specs]
+    summary = Summary(
+        rows=[summarize_row(one, peaks, by_name, top_k=2) for one in measured],
+        ratios={},
+        ratio_intervals={},
+        peaks=peaks,
+        skipped={spec.name: "no .venv: make it" for spec in ROWS if spec.stack == "llama.cpp"},
+        long_prompt_growth=1.0,
+        exports={},
+        shape=SHAPES["tiny"],
+        prompt_tokens=20,
+        threads=1,
+        machine=host_device("host", "1.31", ""),
+        versions={},
+    )
+    console = Console(width=120, file=io.StringIO())
+    print_summary(summary, console)
+    printed = console.file.getvalue()
+    wrong = [line for line in printed.splitlines() if "other lists" in line]
+    assert [line.split()[0] for line in wrong] == ["optimum"]  # a rounded bundle may reorder
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines()]
+    assert ["llama.cpp-f16", "skipped", "", "", "", "no .venv: make it"] in lines
+    assert ["torch-search", "250", "250", "0", "1 of 1", "100%"] in lines
+    assert ["torch-search", "5.0", "0", "0", "20.0", "0.0", "50", "float32", "20%"] in lines
+    assert [line[0] for line in lines if line].count("sgemm") == 1  # a peak has no limit of its own
+
+
 def test_ratios_are_medians_of_pairs() -> None:
     by_name = {"transformers-generate": 12.0, "torch-search": 2.0, "graph-keep-0.5-codes": 0.5}
     rows = [
@@ -224,6 +260,7 @@ def test_bundle_rows_do_not_load_torch() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # with the environments of other stacks it writes their models, too
 def test_tiny_benchmark_agrees_from_end_to_end(tmp_path: Path) -> None:
     from mobile_bench.baselines.run import SUMMARY_FILE, run
 
