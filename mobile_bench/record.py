@@ -123,7 +123,8 @@ class Workload(_Fact, frozen=True):
         histories: how many different ones, asked in turn.
         history_items: length of each.
         prompt_tokens: of each.
-        warm_up_calls: made and thrown away before the first sample.
+        warm_up_calls: made and thrown away before the first sample; in a browser they go on for two seconds at least,
+            because wasm is compiled well only while it runs.
     """
 
     source: Literal["golden", "random", "given"]
