@@ -18,7 +18,16 @@ from mobile_bench.protocol import Settings
 from odllm_export.bundle import CATALOG, GRAPH, MANIFEST, read_manifest
 from odllm_export.export import ExportOptions, export_bundle
 
-QUICK = Settings(min_seconds=0, min_calls=6, min_rounds=3, warm_loads=1, memory_calls=2, phase_calls=3, warm_up_calls=1)
+QUICK = Settings(
+    min_seconds=0,
+    min_calls=6,
+    min_rounds=3,
+    warm_loads=1,
+    memory_calls=2,
+    phase_calls=3,
+    warm_up_calls=1,
+    energy_seconds=0,
+)
 
 pytestmark = pytest.mark.slow
 
