@@ -90,7 +90,7 @@ phone: export ODLLM_PHONE_CACHE = $(CURDIR)/.phone
 phone: export ODLLM_RUNNERS = $(CURDIR)/.phone-runners
 phone: $(INSTALLED)
 	$(BIN)/python tests/mobile_bench/loopback_packages.py
-	$(BIN)/python -m pytest -m slow tests/mobile_bench/test_runner.py tests/mobile_bench/test_loopback.py
+	$(BIN)/python -m pytest -m slow tests/mobile_bench/test_runner.py tests/mobile_bench/test_phone_target.py tests/mobile_bench/test_loopback.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

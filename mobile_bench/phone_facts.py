@@ -127,13 +127,13 @@ def read_facts(device: AdbDevice) -> PhoneFacts:
     """
     properties = parse_properties(device.told("getprop"))
     clocks = device.told("cat /sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq").split()
-    cores = device.told("nproc").strip()
+    cpuinfo, cores = device.told("cat /proc/cpuinfo"), device.told("nproc").strip()
     memory = re.search(r"MemTotal:\s+(\d+) kB", device.told("cat /proc/meminfo"))
     return PhoneFacts(
         serial=device.serial,
         properties=properties,
-        cpu_model=parse_cpu_model(device.told("cat /proc/cpuinfo")) or properties.get("ro.board.platform", "unknown"),
-        cores=int(cores) if cores.isdecimal() else 1,
+        cpu_model=parse_cpu_model(cpuinfo) or properties.get("ro.board.platform", "unknown"),
+        cores=int(cores) if cores.isdecimal() else max(1, cpuinfo.count("processor\t:")),
         max_clocks_mhz=[int(clock) / 1000 for clock in clocks if clock.isdecimal()] or None,
         memory_bytes=int(memory[1]) * 1024 if memory else 0,
     )

@@ -50,6 +50,8 @@ def install_files(device: AdbDevice, files: Mapping[Path, str], folder: str, *, 
         )
     for path in missing:
         device.push(path, f"{folder}/{path.name}", files[path])
+    if missing:  # apps read them, too, whatever their modes were here
+        device.shell("chmod", "-R", "a+rX", folder)
 
 
 def _root(folder: str) -> str:

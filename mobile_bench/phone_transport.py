@@ -19,8 +19,12 @@ SHELL_FOLDER = "/data/local/tmp/odllm"
 
 APP = "org.odllm.demo"
 INSTRUMENTATION = f"{APP}/.BenchInstrumentation"
-APP_FOLDER = f"/sdcard/Android/data/{APP}/files/odllm"
-"""The app's folder on the shared storage: both the shell and the app may read and write there."""
+APP_FOLDER = f"/sdcard/Android/data/{APP}/files"
+"""The app's folder on the shared storage, which the app writes and the shell reads.
+
+What the shell brings lies in its own folder: apps may read there, while what the shell puts here need not be theirs to
+read (Android 11 and later).
+"""
 
 
 class Transport(Protocol):
@@ -87,7 +91,7 @@ class InstrumentationTransport:
     """
 
     device: AdbDevice
-    folder: str = APP_FOLDER
+    folder: str = SHELL_FOLDER
 
     def prepare(self) -> None:
         """Find the app.
@@ -104,4 +108,4 @@ class InstrumentationTransport:
 
     def start_worker(self, name: str) -> InstrumentationWorker:
         """Return a worker that starts the app for every request."""
-        return InstrumentationWorker(name, self.device, INSTRUMENTATION, self.folder)
+        return InstrumentationWorker(name, self.device, INSTRUMENTATION, self.folder, APP_FOLDER)

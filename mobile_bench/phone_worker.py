@@ -65,12 +65,14 @@ class InstrumentationWorker:
         name: what messages call it.
         device: the phone.
         component: the instrumentation, such as `org.odllm.demo/.BenchInstrumentation`.
-        folder: of the app, where both may read and write.
+        requests_folder: that the shell writes and the app reads.
+        answers_folder: that the app writes and the shell reads.
     """
 
-    def __init__(self, name: str, device: AdbDevice, component: str, folder: str) -> None:
+    def __init__(self, name: str, device: AdbDevice, component: str, requests_folder: str, answers_folder: str) -> None:
         self.name = name
-        self._device, self._component, self._folder = device, component, folder
+        self._device, self._component = device, component
+        self._requests_folder, self._answers_folder = requests_folder, answers_folder
         self._opening: Open | None = None
 
     def __enter__(self) -> Self:
@@ -109,7 +111,8 @@ class InstrumentationWorker:
     def _run(self, requests: list[msgspec.Struct], timeout_s: float) -> list[bytes]:
         """Have the app answer requests and return its lines."""
         token = uuid.uuid4().hex[:12]
-        asked, answered = (f"{self._folder}/{what}-{token}.jsonl" for what in ("requests", "answers"))
+        asked = f"{self._requests_folder}/requests-{token}.jsonl"
+        answered = f"{self._answers_folder}/answers-{token}.jsonl"
         with tempfile.TemporaryDirectory(prefix="odllm-phone-") as scratch:
             local = Path(scratch) / "requests.jsonl"
             local.write_bytes(b"".join(msgspec.json.encode(request) + b"\n" for request in requests))

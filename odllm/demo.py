@@ -198,7 +198,9 @@ class Demo(DemoFolder):
         write_json(self.out / "precisions.json", comparison_record(rows))
 
     def _bench(self) -> None:
-        settings = Settings(min_seconds=self.settings.bench_seconds, min_calls=self.settings.bench_calls)
+        settings = Settings(
+            min_seconds=self.settings.bench_seconds, min_calls=self.settings.bench_calls, energy_seconds=0
+        )
         bundles = [self.bundle(name) for name in VARIANTS]
         with progress_bar("measuring") as bar:
             results = measure(bundles, settings=settings, progress=bar)

@@ -17,6 +17,15 @@ namespace {
 constexpr std::int64_t kSchemaVersion = 2;
 constexpr std::int64_t kLargestAxis = 1 << 20;
 
+struct Form {
+    const char* name;
+    const char* graphs[2];
+};
+
+constexpr Form kForms[] = {{"loop", {"recommend.onnx", "recommend.onnx"}},
+                           {"unrolled", {"recommend.onnx", "recommend.onnx"}},
+                           {"steps", {"prefill.onnx", "step.onnx"}}};
+
 std::string read_text(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) throw bad_input("cannot read " + path + "; a bundle's folder has a manifest.json. Install it again.");
@@ -38,7 +47,8 @@ void check_sizes(const Manifest& manifest) {
     const auto& cache = manifest.cache_sizes;
     const auto& codes = manifest.code_sizes;
     const bool sound = std::all_of(cache.begin(), cache.end(), fits) && std::all_of(codes.begin(), codes.end(), fits);
-    if (!sound || codes.empty() || manifest.items < 1 || manifest.max_items < 1 || manifest.num_beams < 1) {
+    const bool fixed = manifest.form != "steps" || (fits(manifest.fixed_chunk) && fits(manifest.fixed_columns));
+    if (!sound || !fixed || codes.empty() || manifest.items < 1 || !fits(manifest.max_items) || !fits(manifest.num_beams)) {
         throw bad_input("the manifest of " + manifest.folder + " is damaged: it has sizes that no bundle has");
     }
 }
@@ -66,9 +76,18 @@ Manifest make_manifest(const std::string& folder, const Json& json) {
     std::copy(cache.begin(), cache.end(), manifest.cache_sizes.begin());
     manifest.items = json.at("items").as_int();
     manifest.max_items = prompt.at("max_items").as_int();
-    manifest.prefix_tokens = static_cast<std::int64_t>(prompt.at("prefix_ids").as_array().size());
-    manifest.separator_tokens = static_cast<std::int64_t>(prompt.at("separator_ids").as_array().size());
+    manifest.prefix_ids = prompt.at("prefix_ids").as_ints();
+    manifest.separator_ids = prompt.at("separator_ids").as_ints();
+    manifest.suffix_ids = prompt.at("suffix_ids").as_ints();
+    manifest.first_code_token = prompt.at("first_code_token").as_int();
+    manifest.embedding_rows = graph.at("embedding_rows").as_ints();
     manifest.num_beams = json.at("search").at("num_beams").as_int();
+    manifest.scores_codes = json.at("search").at("scoring").as_string() == "codes";
+    const Json* fixed = graph.find("fixed");
+    if (fixed != nullptr && fixed->is_object()) {
+        manifest.fixed_chunk = fixed->at("chunk").as_int();
+        manifest.fixed_columns = fixed->at("columns").as_int();
+    }
     manifest.peak_memory_bytes = json.at("expected_peak_memory_bytes").as_int();
     manifest.prepack = graph.at("prepack").as_bool();
     manifest.shared_facts = Json(Json::Object{{"prompt", prompt}, {"search", json.at("search")}, {"graph", graph}});
@@ -81,7 +100,9 @@ Manifest make_manifest(const std::string& folder, const Json& json) {
 std::int64_t Manifest::reusable_tokens(std::int64_t shared) const {
     shared = std::min(shared, max_items);
     const auto levels = static_cast<std::int64_t>(code_sizes.size());
-    return prefix_tokens + shared * levels + separator_tokens * std::max<std::int64_t>(shared - 1, 0);
+    const auto prefix = static_cast<std::int64_t>(prefix_ids.size());
+    const auto separator = static_cast<std::int64_t>(separator_ids.size());
+    return prefix + shared * levels + separator * std::max<std::int64_t>(shared - 1, 0);
 }
 
 Manifest read_manifest(const std::string& folder) {
@@ -93,11 +114,14 @@ Manifest read_manifest(const std::string& folder) {
                         std::to_string(kSchemaVersion) + ". Build the runner anew, or export the bundle again.");
     }
     Manifest manifest = make_manifest(folder, json);
-    if (manifest.form != "loop" && manifest.form != "unrolled") {
+    const auto form = std::find_if(std::begin(kForms), std::end(kForms), [&manifest](const Form& one) {
+        return manifest.form == one.name;
+    });
+    if (form == std::end(kForms)) {
         throw bad_input("the graph of " + folder + " has form '" + manifest.form +
-                        "', and the native runner runs loop and unrolled. Export the bundle with one of these.");
+                        "', and this runner runs loop, unrolled and steps. Export the bundle with one of these.");
     }
-    for (const char* needed : {"recommend.onnx", "recommend.onnx.data", "catalog.bin", "items.jsonl"}) {
+    for (const char* needed : {form->graphs[0], form->graphs[1], "recommend.onnx.data", "catalog.bin", "items.jsonl"}) {
         if (std::find(manifest.files.begin(), manifest.files.end(), needed) == manifest.files.end()) {
             throw bad_input(path + " does not name " + needed + ". Export the bundle again.");
         }

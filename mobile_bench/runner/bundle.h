@@ -18,14 +18,18 @@ struct Manifest {
     std::string runtime_needed;
     std::vector<std::string> files;
     std::vector<std::int64_t> code_sizes;
+    std::vector<std::int64_t> prefix_ids, separator_ids, suffix_ids;  // tokens of the prompt around the items
+    std::vector<std::int64_t> embedding_rows;                         // token of each row; empty: all tokens in order
     std::array<std::int64_t, 4> cache_sizes;  // layers, 2, kv heads, head size
     std::int64_t items = 0;
     std::int64_t max_items = 0;
-    std::int64_t prefix_tokens = 0;
-    std::int64_t separator_tokens = 0;
+    std::int64_t first_code_token = 0;
     std::int64_t num_beams = 0;
+    std::int64_t fixed_chunk = 0;    // form `steps`: tokens of the prompt that are run at once
+    std::int64_t fixed_columns = 0;  // form `steps`: tokens whose keys and values are read
     std::int64_t peak_memory_bytes = 0;
     bool prepack = true;
+    bool scores_codes = false;  // scoring `codes`: over a node's live children; else over the whole vocabulary
     Json shared_facts;  // what the graph's metadata must say, too
 
     std::string path(const std::string& file) const { return folder + "/" + file; }

@@ -41,9 +41,9 @@ Json& Json::operator=(Json&&) noexcept = default;
 
 bool Json::as_bool() const { return expect<bool>(value_, "true or false"); }
 std::int64_t Json::as_int() const { return expect<std::int64_t>(value_, "a whole number"); }
-const std::string& Json::as_string() const { return expect<std::string>(value_, "a string"); }
-const Json::Array& Json::as_array() const { return expect<Array>(value_, "a list"); }
-const Json::Object& Json::as_object() const { return expect<Object>(value_, "an object"); }
+const std::string& Json::as_string() const& { return expect<std::string>(value_, "a string"); }
+const Json::Array& Json::as_array() const& { return expect<Array>(value_, "a list"); }
+const Json::Object& Json::as_object() const& { return expect<Object>(value_, "an object"); }
 
 double Json::as_double() const {
     if (const auto* whole = std::get_if<std::int64_t>(&value_)) return static_cast<double>(*whole);

@@ -40,13 +40,16 @@ class Json {
 
     std::string dump() const;
 
-    // The value as a type. Throws Refusal: it is another one.
+    // The value as a type. Throws Refusal: it is another one. What is referred to ends with the value: not for passing ones.
     bool as_bool() const;
     std::int64_t as_int() const;
     double as_double() const;
-    const std::string& as_string() const;
-    const Array& as_array() const;
-    const Object& as_object() const;
+    const std::string& as_string() const&;
+    const Array& as_array() const&;
+    const Object& as_object() const&;
+    const std::string& as_string() const&& = delete;
+    const Array& as_array() const&& = delete;
+    const Object& as_object() const&& = delete;
     std::vector<std::int64_t> as_ints() const;
 
     bool is_null() const { return std::holds_alternative<std::nullptr_t>(value_); }

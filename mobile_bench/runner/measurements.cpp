@@ -113,7 +113,7 @@ Json Worker::inspect(const Json& request) const {
     const ProfileFolder folder;
     OpenedBundle opened(runtime_, request, folder.prefix());
     opened.call(0);
-    const Json nodes = read_profile(opened.recommender().end_profiling());
+    const Json nodes = opened.recommender().profiled_nodes();
     Json::Array answers;
     const Json* questions = request.find("questions");
     for (const Json& question : questions == nullptr ? Json::Array{} : questions->as_array()) {

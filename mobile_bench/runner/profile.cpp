@@ -14,7 +14,7 @@
 
 namespace odllm {
 
-Json read_profile(const std::string& path) {
+Json read_profile(const std::string& path, const std::string& before) {
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     text << file.rdbuf();
@@ -26,7 +26,7 @@ Json read_profile(const std::string& path) {
         const Json* provider = facts == nullptr ? nullptr : facts->find("provider");
         if (kind == nullptr || kind->as_string() != "Node" || provider == nullptr || provider->as_string().empty()) continue;
         const Json* operation = facts->find("op_name");
-        nodes.emplace(event.at("name").as_string(), operation == nullptr ? "" : operation->as_string(),
+        nodes.emplace(before + event.at("name").as_string(), operation == nullptr ? "" : operation->as_string(),
                       provider->as_string());
     }
     if (nodes.empty()) throw device_fault("the runtime's profile names no node: nothing is known to have run");

@@ -7,8 +7,9 @@
 
 namespace odllm {
 
-// The distinct nodes that ran, as `[name, operator, provider]`, sorted. Throws Refusal: no profile, or no node in it.
-Json read_profile(const std::string& path);
+// The distinct nodes that ran, as `[name, operator, provider]`, sorted; `before` stands before each name. Throws Refusal:
+// no profile, or no node in it.
+Json read_profile(const std::string& path, const std::string& before);
 
 // A folder for one profile, removed with what is in it.
 class ProfileFolder {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from odllm.console import print_json, print_table, progress_bar, say
+from odllm.console import out, print_json, print_table, progress_bar, say
 from odllm.options import Json
 from odllm.verbs.bench import listed, parse_threads, report
 
@@ -59,8 +59,10 @@ def doctor(serial: Serial = "all", json: Json = False) -> None:
         print_json({one: [msgspec.to_builtins(finding) for finding in findings] for one, findings in found.items()})
     else:
         for one, findings in found.items():
-            rows = [[finding.what, _SIGNS[finding.verdict], finding.said] for finding in findings]
-            print_table(one, ["", "", "found"], rows)
+            out.print(one, highlight=False, markup=False)
+            for finding in findings:
+                words = f"  {_SIGNS[finding.verdict]} {finding.what}: {finding.said}"
+                out.print(words, highlight=False, soft_wrap=True, markup=False)
     if not found:
         say("no phone is attached: plug one in, allow USB debugging in its developer options, and unlock it")
     if not found or any(finding.verdict == "wrong" for findings in found.values() for finding in findings):

@@ -5,9 +5,10 @@ import shutil
 
 import loopback_packages
 import pytest
+from filelock import FileLock
 
 from mobile_bench.errors import BenchError, DeviceError
-from mobile_bench.runner_build import HEADERS_VARIABLE, HOST, Kit, build_kit, find_kit
+from mobile_bench.runner_build import HEADERS_VARIABLE, HOST, LINUX_ARM64, Kit, build_kit, find_kit, kits_folder
 
 
 def host_kit() -> Kit:
@@ -18,11 +19,7 @@ def host_kit() -> Kit:
     if loopback_packages.is_fetched():
         os.environ.setdefault(HEADERS_VARIABLE, str(loopback_packages.headers()))
     try:
-        return find_kit(HOST)
-    except DeviceError:
-        pass
-    try:
-        return build_kit(HOST)
+        return _kit(HOST)
     except BenchError as error:
         if "onnxruntime_c_api.h is needed" in str(error):
             pytest.skip("ONNX Runtime's C header is not here: `make phone` fetches it")
@@ -31,8 +28,13 @@ def host_kit() -> Kit:
 
 def loopback_kit() -> Kit:
     """Return the kit for the loopback device."""
-    abi = "linux-aarch64"
-    try:
-        return find_kit(abi)
-    except DeviceError:
-        return build_kit(abi, loopback_packages.runtime_wheel(), loopback_packages.headers())
+    return _kit(LINUX_ARM64, loopback_packages.runtime_wheel(), loopback_packages.headers())
+
+
+def _kit(abi: str, *sources) -> Kit:
+    kits_folder().mkdir(parents=True, exist_ok=True)
+    with FileLock(kits_folder() / f"{abi}.lock"):  # tests may run in several processes
+        try:
+            return find_kit(abi)
+        except DeviceError:
+            return build_kit(abi, *sources)

@@ -23,7 +23,9 @@ from mobile_bench.worker_process import WorkerProcess
 from odllm_artifact import write_json
 from odllm_export.errors import BundleError
 
-QUICK = Settings(min_seconds=0, min_calls=4, min_rounds=2, warm_loads=1, memory_calls=1, warm_up_calls=1)
+QUICK = Settings(
+    min_seconds=0, min_calls=4, min_rounds=2, warm_loads=1, memory_calls=1, warm_up_calls=1, energy_seconds=0
+)
 
 
 @pytest.fixture(autouse=True)

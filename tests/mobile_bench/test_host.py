@@ -17,7 +17,16 @@ from odllm_artifact import sha256_file
 from odllm_export.bundle import MANIFEST, WEIGHTS, read_manifest
 from odllm_export.errors import BundleError
 
-QUICK = Settings(min_seconds=0, min_calls=6, min_rounds=3, warm_loads=1, memory_calls=2, phase_calls=3, warm_up_calls=1)
+QUICK = Settings(
+    min_seconds=0,
+    min_calls=6,
+    min_rounds=3,
+    warm_loads=1,
+    memory_calls=2,
+    phase_calls=3,
+    warm_up_calls=1,
+    energy_seconds=0,
+)
 
 
 def test_two_bundles_are_measured_side_by_side(bundle: Path, golden_bundle: Path) -> None:

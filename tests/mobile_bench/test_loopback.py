@@ -6,9 +6,11 @@ import threading
 from pathlib import Path
 
 import loopback_device
+import loopback_packages
 import native_kits
 import pytest
 import typer.testing
+from filelock import FileLock
 
 from mobile_bench import protocol
 from mobile_bench.adb import Adb
@@ -37,7 +39,11 @@ def network(tmp_path_factory):
     if reason is not None:
         pytest.skip(reason)
     native_kits.loopback_kit()
-    with loopback_device.LoopbackNetwork(tmp_path_factory.mktemp("loopback")) as network:
+    # One at a time, where tests run in several processes: the emulator's registration is the whole machine's.
+    with (
+        FileLock(loopback_packages.cache_folder() / "network.lock"),
+        loopback_device.LoopbackNetwork(tmp_path_factory.mktemp("loopback")) as network,
+    ):
         yield network
 
 
@@ -165,7 +171,8 @@ def test_instrumentation_answers_files_of_requests(golden_bundle, phone, target,
         assert questions.agreement(found.answers).equal_lists == 2
         worker.ask(protocol.Open(*cell.opening), protocol.OpenReply, timeout_s=120)
         assert len(worker.ask(protocol.Round(0, 3), protocol.RoundReply, timeout_s=120).wall_ms) == 3
-    assert phone.adb.shell("ls", "/sdcard/Android/data/org.odllm.demo/files/odllm").split() == ["bundles"]
+    left = phone.adb.shell("ls", "/sdcard/Android/data/org.odllm.demo/files", "/data/local/tmp/odllm")
+    assert "jsonl" not in left
 
 
 def test_instrumentation_that_crashes_is_told_in_words(golden_bundle, phone, target, app):

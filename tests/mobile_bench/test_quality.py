@@ -9,7 +9,9 @@ from mobile_bench.host import measure, require_records
 from mobile_bench.protocol import Settings
 from mobile_bench.quality import HeldOut, choose_users, summarize
 
-QUICK = Settings(min_seconds=0, min_calls=4, min_rounds=2, warm_loads=1, memory_calls=1, warm_up_calls=1)
+QUICK = Settings(
+    min_seconds=0, min_calls=4, min_rounds=2, warm_loads=1, memory_calls=1, warm_up_calls=1, energy_seconds=0
+)
 
 
 @pytest.fixture

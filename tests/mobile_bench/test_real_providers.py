@@ -11,7 +11,9 @@ from mobile_bench.placement import CPU, PRODUCTS
 from mobile_bench.protocol import Settings
 from odllm_export.export import ExportOptions, export_bundle
 
-QUICK = Settings(min_seconds=0, min_calls=4, min_rounds=2, warm_loads=1, memory_calls=1, warm_up_calls=1)
+QUICK = Settings(
+    min_seconds=0, min_calls=4, min_rounds=2, warm_loads=1, memory_calls=1, warm_up_calls=1, energy_seconds=0
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

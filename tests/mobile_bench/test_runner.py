@@ -18,7 +18,16 @@ from mobile_bench.protocol import Settings
 from odllm_export.bundle import CATALOG, GRAPH, MANIFEST, read_manifest
 from odllm_export.export import ExportOptions, export_bundle
 
-QUICK = Settings(min_seconds=0, min_calls=6, min_rounds=3, warm_loads=1, memory_calls=2, phase_calls=3, warm_up_calls=1)
+QUICK = Settings(
+    min_seconds=0,
+    min_calls=6,
+    min_rounds=3,
+    warm_loads=1,
+    memory_calls=2,
+    phase_calls=3,
+    warm_up_calls=1,
+    energy_seconds=0,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +54,16 @@ def ask(target, bundle, request, reply):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"form": "unrolled"}, {"precision": "int8-dynamic"}, {"precision": "int4-block32"}]
+    "options",
+    [
+        {},
+        {"form": "unrolled"},
+        {"form": "steps"},
+        {"form": "steps", "scoring": "vocab"},
+        {"form": "steps", "precision": "int8-qdq16"},
+        {"precision": "int8-dynamic"},
+        {"precision": "int4-block32"},
+    ],
 )
 def test_runner_gives_the_lists_and_nodes_of_the_python_worker(make_bundle, target, options):
     bundle = make_bundle(**options)
@@ -57,7 +75,7 @@ def test_runner_gives_the_lists_and_nodes_of_the_python_worker(make_bundle, targ
             request = protocol.Inspect(*cell.opening, questions=questions)
             found.append(worker.ask(request, protocol.InspectReply, timeout_s=60))
     python, native = found
-    assert native.nodes == python.nodes
+    assert sorted(native.nodes) == python.nodes
     assert native.session_options == python.session_options
     assert native.onnxruntime == python.onnxruntime
     for one, other in zip(native.answers, python.answers, strict=True):
@@ -74,9 +92,10 @@ def test_runner_is_measured_like_any_other_target(make_bundle, target):
     assert record.load.page_cache in ("dropped", "partly dropped", "kept", "unknown")
 
 
-def test_incremental_calls_answer_what_whole_ones_do(make_bundle, target):
+@pytest.mark.parametrize("form", ["loop", "steps"])
+def test_incremental_calls_answer_what_whole_ones_do(make_bundle, target, form):
     """The runner refuses a session whose best score is not that of a whole call."""
-    (cell,) = make_cells([make_bundle()], ["cpu"], [1], target=target, rows=[[1, 2, 3, 4, 5, 6, 7]])
+    (cell,) = make_cells([make_bundle(form=form)], ["cpu"], [1], target=target, rows=[[1, 2, 3, 4, 5, 6, 7]])
     reply = ask(target, None, protocol.MeasurePhases(*cell.opening, calls=2), protocol.PhasesReply)
     assert len(reply.whole_ms) == len(reply.incremental_ms) == len(reply.repeated_ms) == 2
 
@@ -143,7 +162,8 @@ def test_catalogue_that_leads_outside_is_refused(bundle, target, tmp_path, chang
     ("change", "words"),
     [
         (lambda value: value.update(schema_version=9), "schema version 9"),
-        (lambda value: value["graph"].update(form="steps"), "form 'steps'"),
+        (lambda value: value["graph"].update(form="decoder"), "form 'decoder'"),
+        (lambda value: value["graph"].update(form="steps"), "sizes that no bundle has"),
         (lambda value: value["graph"].update(onnxruntime="99.0"), "needs ONNX Runtime 99.0"),
         (lambda value: value["search"].update(top_k=2), "another prompt, search or cache"),
         (lambda value: value.update(expected_peak_memory_bytes=1 << 50), "MiB are free"),

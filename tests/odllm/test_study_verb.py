@@ -93,7 +93,9 @@ def test_bundles_are_timed_side_by_side(study_case, tmp_path):
     model, dataset = study_case
     (tmp_path / "out").mkdir()
     bench = Bench({DENSE: model}, dataset, Protocol(users=20), tmp_path / "cells")
-    settings = Settings(min_seconds=0, min_calls=2, min_rounds=2, warm_up_calls=1, warm_loads=1, memory_calls=1)
+    settings = Settings(
+        min_seconds=0, min_calls=2, min_rounds=2, warm_up_calls=1, warm_loads=1, memory_calls=1, energy_seconds=0
+    )
     half = Recipe(config=preset("plain-svd"), sequences=20, precision="int8-block32")
     pair = [("half-int8", half), ("dense-int4", Recipe(precision="int4-block32"))]
     table = time_bundles(bench, pair, tmp_path / "out", settings=settings)
