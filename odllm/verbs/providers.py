@@ -47,7 +47,8 @@ def list_providers(
 def install_provider(name: Name) -> None:
     """Make the environment of a provider whose onnxruntime cannot lie beside the installed one.
 
-    It goes to $ODLLM_PROVIDERS, or ~/.cache/odllm/providers.
+    For wasm and webgpu-browser that is onnxruntime-web, from npm. It goes to $ODLLM_PROVIDERS, or
+    ~/.cache/odllm/providers.
     """
     from mobile_bench.environments import install
 
