@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +34,9 @@ RUNTIME_ERRORS = (
 
 The last two where a provider fails, and where its message quotes a damaged name.
 """
+
+
+_X86_64 = ("x86_64", "AMD64")
 
 
 class Engine(Protocol):
@@ -78,9 +83,21 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Where a processor has no exact product of uint8 and int8, sums in between overflow; this asks for exact ones.
-    options.add_session_config_entry("session.x64quantprecision", "1")
     return options
+
+
+@functools.cache
+def has_exact_products() -> bool:
+    """Return whether this processor multiplies uint8 and int8 without overflow: Arm ones, and x86-64 with VNNI.
+
+    Where the system does not tell, it is taken not to.
+    """
+    if platform.machine() not in _X86_64:
+        return True
+    try:
+        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
 
 
 def check_runtime(needed: str, folder: Path) -> None:
@@ -124,6 +141,10 @@ def open_engine(folder: Path, manifest: Manifest, catalog: Catalog, how: Options
 
 def _open_inference(graph: Path, manifest: Manifest, how: Options) -> onnxruntime.InferenceSession:
     options = session_options(how.threads)
+    if manifest.graph.form != "unrolled" and not has_exact_products():
+        # Sums in between overflow; this makes weights uint8, whose products are exact and half as fast. Where several
+        # products share a matrix the runtime fails (`AddInitializedOrtValue: Attempt to replace the existing tensor`).
+        options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 4  # what it would say of a damaged graph is in the error that it raises
     options.enable_cpu_mem_arena = how.arena
     if not (manifest.graph.prepack if how.prepack is None else how.prepack):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from odllm_artifact import read_json, write_json
-from odllm_export import bundle
+from odllm_export import bundle, engine
 from odllm_export.engine import Options
 from odllm_export.errors import BundleError, ExportError
 from odllm_export.export import ExportOptions, export_bundle
@@ -51,6 +51,18 @@ def test_exact_forms_take_half_precision_too(export_form, form):
     out, folder, _ = export_form(form, precision="fp16")
     with Recommender.open(out) as recommender:
         assert verify_bundle(recommender, folder, random_cases(recommender, 6)).mean_overlap > 0.9
+
+
+@pytest.mark.parametrize("has_vnni", [True, False])
+@pytest.mark.parametrize("precision", ["int8-dynamic", "int8-block32", "int4-block32"])
+def test_unrolled_rounds_as_loop_does(export_form, monkeypatch, precision, has_vnni):
+    monkeypatch.setattr(engine, "has_exact_products", lambda: has_vnni)
+    loop, unrolled = (export_form(form, precision=precision)[0] for form in ("loop", "unrolled"))
+    with Recommender.open(loop) as one, Recommender.open(unrolled) as other:
+        for history, blocked in random_cases(one, 6):
+            ours, theirs = one.recommend_rows(history, blocked), other.recommend_rows(history, blocked)
+            assert ours[0].tolist() == theirs[0].tolist()
+            np.testing.assert_allclose(ours[1], theirs[1], atol=1e-4)
 
 
 @pytest.mark.parametrize(
