@@ -18,8 +18,9 @@ SessionOptions session_options(const Runtime& runtime, const Manifest& manifest,
     set(api.SetInterOpNumThreads(made, 1));
     set(api.SetSessionLogSeverityLevel(made, ORT_LOGGING_LEVEL_FATAL));
     set(api.AddSessionConfigEntry(made, "session.intra_op.allow_spinning", "0"));
-    // Where a processor has no exact product of uint8 and int8, sums in between overflow; this asks for exact ones.
-    set(api.AddSessionConfigEntry(made, "session.x64quantprecision", "1"));
+    // Where an x86 processor has no exact product of uint8 and int8, sums in between overflow; this asks for exact ones.
+    // Where several products share a matrix, as in form `unrolled`, the runtime cannot do it and fails.
+    if (manifest.form != "unrolled") set(api.AddSessionConfigEntry(made, "session.x64quantprecision", "1"));
     if (!manifest.prepack) set(api.AddSessionConfigEntry(made, "session.disable_prepacking", "1"));
     if (!how.profile_prefix.empty()) set(api.EnableProfiling(made, (how.profile_prefix + "_" + file).c_str()));
     add_provider(runtime, made, how.provider, how.threads);
