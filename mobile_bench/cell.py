@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobile_bench.browser_target import BrowserTarget
+from mobile_bench.browser.target import BrowserTarget
 from mobile_bench.errors import BenchError
 from mobile_bench.histories import Histories, choose_histories, given_histories
 from mobile_bench.host_target import HostTarget

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobile_bench.errors import RecordError
-from mobile_bench.record import LATENCY_KINDS, Device, Failure, Phases, Record, Timing, read_results
+from mobile_bench.record import LATENCY_KINDS, Device, Phases, Record, Timing
+from mobile_bench.results import Failure, read_results
 
 _SHOWN_HASH = 8
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from mobile_bench import browser_runtime
+from mobile_bench.browser import runtime as browser_runtime
 from mobile_bench.errors import BenchError
 from mobile_bench.provider_state import ProviderState, environments_folder
 from odllm_artifact import read_json, write_json

@@ -15,16 +15,8 @@ from mobile_bench.histories import workload
 from mobile_bench.passes import Passes, memory_pass, passes_of
 from mobile_bench.protocol import Settings
 from mobile_bench.quality import HeldOutUsers
-from mobile_bench.record import (
-    Conditions,
-    Execution,
-    Failure,
-    Load,
-    Memory,
-    Record,
-    Results,
-    Timing,
-)
+from mobile_bench.record import Conditions, Execution, Load, Memory, Record, Timing
+from mobile_bench.results import Failure, Results
 from mobile_bench.rounds import calls_per_round, run_rounds
 from mobile_bench.target import Target
 from mobile_bench.timed_cell import OpenCell

@@ -24,7 +24,7 @@ from mobile_bench.errors import BenchError
 from mobile_bench.host import measure_cells
 from mobile_bench.protocol import Settings
 from mobile_bench.quality import HeldOutUsers, choose_users
-from mobile_bench.record import Failure, Results, read_results, write_results
+from mobile_bench.results import Failure, Results, read_results, write_results
 from odllm_artifact import OdllmError, Progress, partial_folder, sha256_file, silent
 from odllm_export.bundle import MANIFEST
 

@@ -2,22 +2,16 @@
 
 Whatever did the measuring, this host, a phone or a browser, ends in this one shape. Raw samples
 are kept, so that a figure can always be taken again. No path is in it: a bundle is known by its hashes.
-
-`python -m mobile_bench.record > docs/bench-record.schema.json` writes the JSON Schema anew.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from mobile_bench.errors import ComparisonError, RecordError
+from mobile_bench.errors import ComparisonError
 from mobile_bench.placement import Placement
-from odllm_artifact import write_json
 from odllm_export.agreement import Agreement
 
 SCHEMA_VERSION = 3
@@ -29,11 +23,11 @@ LATENCY_KINDS: frozenset[str] = frozenset({"phone", "host", "browser"})
 PageCache = Literal["dropped", "partly dropped", "kept", "unknown"]
 
 
-class _Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of the record's parts: immutable, and strict about fields it does not know."""
 
 
-class BundleIdentity(_Fact, frozen=True):
+class BundleIdentity(Fact, frozen=True):
     """Which bundle was measured.
 
     Attributes:
@@ -65,7 +59,7 @@ class BundleIdentity(_Fact, frozen=True):
     bundle_bytes: int
 
 
-class Device(_Fact, frozen=True):
+class Device(Fact, frozen=True):
     """Where it was measured. `None`: this device does not tell.
 
     Attributes:
@@ -99,7 +93,7 @@ class Device(_Fact, frozen=True):
     browser: str | None
 
 
-class Execution(_Fact, frozen=True):
+class Execution(Fact, frozen=True):
     """How the runtime was asked to run it, and what it did.
 
     Attributes:
@@ -115,7 +109,7 @@ class Execution(_Fact, frozen=True):
     session_options: dict[str, str]
 
 
-class Workload(_Fact, frozen=True):
+class Workload(Fact, frozen=True):
     """What was asked.
 
     Attributes:
@@ -134,7 +128,7 @@ class Workload(_Fact, frozen=True):
     warm_up_calls: int
 
 
-class Distribution(_Fact, frozen=True):
+class Distribution(Fact, frozen=True):
     """A summary of raw samples in their unit; definitions in `mobile_bench.statistics`.
 
     Attributes:
@@ -156,7 +150,7 @@ class Distribution(_Fact, frozen=True):
     p50_high: float
 
 
-class Timing(_Fact, frozen=True):
+class Timing(Fact, frozen=True):
     """Time to top-k: item rows in, ranked item rows out, one call after the other.
 
     Attributes:
@@ -177,7 +171,7 @@ class Timing(_Fact, frozen=True):
     other_load_cores: float | None
 
 
-class Phases(_Fact, frozen=True):
+class Phases(Fact, frozen=True):
     """A call taken apart, by what it does not have to compute; a pass of its own, not side by side with other cells.
 
     Attributes:
@@ -202,7 +196,7 @@ class Phases(_Fact, frozen=True):
     per_step: Distribution
 
 
-class Load(_Fact, frozen=True):
+class Load(Fact, frozen=True):
     """Opening the bundle: hashes checked, catalogue read, session made.
 
     Attributes:
@@ -218,7 +212,7 @@ class Load(_Fact, frozen=True):
     warm_ms: list[float]
 
 
-class Memory(_Fact, frozen=True):
+class Memory(Fact, frozen=True):
     """Resident memory of a process that only opens the bundle and calls it; a pass of its own, never timed.
 
     In a browser it is that of the page's process, script engine included, without the browser's other processes.
@@ -238,7 +232,7 @@ class Memory(_Fact, frozen=True):
     calls: int
 
 
-class Quality(_Fact, frozen=True):
+class Quality(Fact, frozen=True):
     """HR and NDCG of this very run; the protocol is that of `odllm evaluate`.
 
     Attributes:
@@ -260,7 +254,7 @@ class Quality(_Fact, frozen=True):
     ranks: list[int]
 
 
-class Energy(_Fact, frozen=True):
+class Energy(Fact, frozen=True):
     """What calls cost the device's battery or supply, beyond what it draws when idle; a pass of its own.
 
     Attributes:
@@ -281,7 +275,7 @@ class Energy(_Fact, frozen=True):
     error_joules_per_call: float
 
 
-class Conditions(_Fact, frozen=True):
+class Conditions(Fact, frozen=True):
     """How the device was at one moment. `None`: this device does not tell.
 
     Attributes:
@@ -297,14 +291,14 @@ class Conditions(_Fact, frozen=True):
     charging: bool | None
 
 
-class Validity(_Fact, frozen=True):
+class Validity(Fact, frozen=True):
     """Whether the timing may be quoted, and if not, why."""
 
     valid: bool
     reasons: list[str]
 
 
-class Record(_Fact, frozen=True):
+class Record(Fact, frozen=True):
     """One measured cell.
 
     Attributes:
@@ -372,100 +366,6 @@ class Record(_Fact, frozen=True):
         return cell_label(self.bundle.name, self.execution.provider, self.execution.threads)
 
 
-class Failure(_Fact, frozen=True):
-    """A cell that could not be measured: nothing of it is recorded but why.
-
-    Attributes:
-        bundle: name of its folder.
-        provider: by the command line's name.
-        threads: of the intra-op pool.
-        reason: in words.
-    """
-
-    bundle: str
-    provider: str
-    threads: int
-    reason: str
-
-    @classmethod
-    def of(cls, folder: Path, provider: str, threads: int, error: str) -> Failure:
-        """Return the failure of a cell: on one line, though a runtime's words go over many, and without a path."""
-        reason = " ".join(error.split()).replace(f"{folder.parent}{os.sep}", "")
-        return cls(bundle=folder.name, provider=provider, threads=threads, reason=reason)
-
-    @property
-    def label(self) -> str:
-        """Name of the cell for tables, as a record's."""
-        return cell_label(self.bundle, self.provider, self.threads)
-
-
-class Results(_Fact, frozen=True):
-    """What came of a run: the content of a file of records.
-
-    Attributes:
-        records: of the cells that were measured.
-        failures: of the others.
-        schema_version: of the file and of every record in it.
-    """
-
-    records: list[Record]
-    failures: list[Failure]
-    schema_version: int = SCHEMA_VERSION
-
-
 def cell_label(bundle: str, provider: str, threads: int) -> str:
     """Return what tables call a cell."""
     return f"{bundle} · {provider} · {threads} thread{'s' * (threads > 1)}"
-
-
-def to_builtins(results: Results) -> dict[str, Any]:
-    """Return results as plain dicts and lists."""
-    return dict(msgspec.to_builtins(results))
-
-
-def write_results(results: Results, path: Path) -> None:
-    """Write a file of records, whole or not at all; its folder is created.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, to_builtins(results))
-
-
-def read_results(path: Path) -> Results:
-    """Read a file of records, as `odllm bench --out` writes it.
-
-    Raises:
-        RecordError: missing, cut short, of another schema, or not a file of records.
-    """
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise RecordError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        value = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise RecordError(f"{path} is not valid JSON ({error}); it may be cut short. Measure again.") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{path} is no file of records; `odllm bench --out FILE` writes such files. Measure again.")
-    version = value.get("schema_version")
-    if version != SCHEMA_VERSION:
-        newer = isinstance(version, int) and version > SCHEMA_VERSION
-        raise RecordError(
-            f"{path} has schema version {version}; this version of odllm reads {SCHEMA_VERSION}. "
-            f"{'Update odllm, or measure' if newer else 'Measure'} again."
-        )
-    try:
-        return msgspec.convert(value, Results)
-    except msgspec.ValidationError as error:
-        raise RecordError(f"{path} is damaged: {error}. Measure again.") from error
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a file of records."""
-    return msgspec.json.schema(Results)
-
-
-if __name__ == "__main__":
-    print(json.dumps(json_schema(), indent=2))

@@ -20,7 +20,7 @@ from mobile_bench import protocol
 from mobile_bench.cell import make_cells
 from mobile_bench.host import measure, require_records
 from mobile_bench.protocol import Settings
-from mobile_bench.record import Results
+from mobile_bench.results import Results
 from mobile_bench.serving import Callee, time_round
 from mobile_bench.slower_bundle import add_idle_work
 from mobile_bench.statistics import median_interval

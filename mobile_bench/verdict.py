@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from mobile_bench.compare import Clock, paired_ratio
 from mobile_bench.errors import ComparisonError
-from mobile_bench.record import Record, Results, Timing
+from mobile_bench.record import Record, Timing
+from mobile_bench.results import Results
 from mobile_bench.statistics import CONFIDENCE, RESAMPLES, SEED
 
 EQUAL_WITHIN = 0.05

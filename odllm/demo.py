@@ -21,8 +21,8 @@ from lcrec.model import find_preset
 from lcrec.train import dataset_facts, train
 from mobile_bench.host import measure, require_records
 from mobile_bench.protocol import Settings
-from mobile_bench.record import write_results
 from mobile_bench.report.page import write_report
+from mobile_bench.results import write_results
 from odllm.calibrating import Calibrated
 from odllm.compressing import compress_folder, recover_folder, recovery_options
 from odllm.console import progress_bar, say

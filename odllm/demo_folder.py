@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from mobile_bench.record import Record, read_results
+from mobile_bench.record import Record
+from mobile_bench.results import read_results
 from odllm_artifact import read_json
 
 VARIANTS = ("dense", "training-free", "compressed")

@@ -12,7 +12,8 @@ import msgspec
 from mobile_bench.compare import paired_ratio
 from mobile_bench.host import measure, require_records
 from mobile_bench.protocol import Settings
-from mobile_bench.record import Record, to_builtins
+from mobile_bench.record import Record
+from mobile_bench.results import to_builtins
 from odllm.evaluation import bundle_ranker
 from odllm.studies.cells import DENSE, Cell, Recipe, Result
 from odllm.studies.making import compress_by

@@ -13,7 +13,8 @@ from odllm.console import out, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from mobile_bench.compare import Row
-    from mobile_bench.record import Record, Results
+    from mobile_bench.record import Record
+    from mobile_bench.results import Results
     from mobile_bench.soak import SoakReport
 
 _MIB = 2**20
@@ -88,7 +89,7 @@ def _only_the_plan(context: typer.Context, out_file: Path | None) -> Path:
 
 def report(results: Results, out_file: Path | None, json_output: bool) -> None:
     """Write and print results; the exit code says whether a cell failed."""
-    from mobile_bench.record import to_builtins, write_results
+    from mobile_bench.results import to_builtins, write_results
 
     if out_file is not None:
         write_results(results, out_file)

@@ -24,7 +24,7 @@ def compare(
     """
     from mobile_bench.compare import table_rows
     from mobile_bench.printers import PRINTERS, sentence
-    from mobile_bench.record import read_results
+    from mobile_bench.results import read_results
     from mobile_bench.verdict import compare_results, compare_with_first
 
     if len(files) > 2:

@@ -24,8 +24,8 @@ def list_attached(json: Json = False) -> None:
     """List the phones that adb sees."""
     import msgspec
 
-    from mobile_bench.adb import Adb
-    from mobile_bench.phones import list_phones
+    from mobile_bench.phone.adb import Adb
+    from mobile_bench.phone.phones import list_phones
 
     phones = list_phones(Adb.find())
     if json:
@@ -46,8 +46,8 @@ def doctor(serial: Serial = "all", json: Json = False) -> None:
     """
     import msgspec
 
-    from mobile_bench.adb import Adb
-    from mobile_bench.phone_doctor import examine
+    from mobile_bench.phone.adb import Adb
+    from mobile_bench.phone.doctor import examine
 
     adb = Adb.find()
     say(f"adb is {adb.program}")
@@ -84,7 +84,7 @@ def build(
 
     It goes to $ODLLM_RUNNERS, or ~/.cache/odllm/runners.
     """
-    from mobile_bench.runner_build import build_kit
+    from mobile_bench.phone.runner_build import build_kit
 
     say(f"building the runner for {abi} …")
     say(f"the runner for {abi} is in {build_kit(abi, runtime, headers, ndk).folder}")
@@ -115,12 +115,12 @@ def run(
 
     A phone that goes away, is full or kills the program does not end the others; the exit code is 4 then.
     """
-    from mobile_bench.adb import Adb
-    from mobile_bench.phone_facts import screen_warning
-    from mobile_bench.phones import PhonePlan, choose_serials, measure_phones
+    from mobile_bench.phone.adb import Adb
+    from mobile_bench.phone.facts import screen_warning
+    from mobile_bench.phone.phones import PhonePlan, choose_serials, measure_phones
+    from mobile_bench.phone.start_gate import GateSettings
     from mobile_bench.protocol import Settings
     from mobile_bench.quality import choose_users
-    from mobile_bench.start_gate import GateSettings
 
     adb = Adb.find()
     plan = PhonePlan(

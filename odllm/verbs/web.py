@@ -37,7 +37,7 @@ def web(
     if (cert is None) != (key is None):
         raise typer.BadParameter("--cert and --key belong together: a certificate and its key, as PEM files")
     if out is not None:
-        from mobile_bench.web_site import write_site
+        from mobile_bench.browser.site import write_site
 
         write_site(bundle, out, overwrite=overwrite)
         say(f"wrote {out}; serve it over https, or try: python -m http.server --directory {out}")
@@ -46,8 +46,8 @@ def web(
 
 
 def _serve(bundle: Path, host: str, port: int, certificate: tuple[Path, Path] | None) -> None:
-    from mobile_bench.web_server import WebServer
-    from mobile_bench.web_site import bundle_site
+    from mobile_bench.browser.server import WebServer
+    from mobile_bench.browser.site import bundle_site
 
     with WebServer(bundle_site(bundle), host, port, certificate) as server, contextlib.suppress(KeyboardInterrupt):
         for name in ["localhost", *_other_names()] if host == _EVERYWHERE else [host]:

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from mobile_bench.browser_runtime import provider_state, require_browser, require_runtime
-from mobile_bench.web_server import Site, WebServer
-from mobile_bench.web_site import PAGES
+from mobile_bench.browser.runtime import provider_state, require_browser, require_runtime
+from mobile_bench.browser.server import Site, WebServer
+from mobile_bench.browser.site import PAGES
 
 
 def require_browser_here() -> None:

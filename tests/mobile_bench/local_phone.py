@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mobile_bench.adb import Adb
+from mobile_bench.phone.adb import Adb
 
 _ADB = r"""#!/bin/bash
 # Paths of a phone become paths below its folder, in commands and in what goes into them, and back in what comes out.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import loopback_packages
 
-from mobile_bench.adb import AdbDevice
+from mobile_bench.phone.adb import AdbDevice
 
 COMMANDS = Path(__file__).parent / "loopback_commands"
 PROGRAMS = ("adb", "ip", "unshare", "aarch64-linux-gnu-g++", "cmake")

@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from mobile_bench.errors import BenchError, DeviceError
-from mobile_bench.runner_build import HEADERS_VARIABLE, HOST, LINUX_ARM64, Kit, build_kit, find_kit, kits_folder
+from mobile_bench.phone.runner_build import HEADERS_VARIABLE, HOST, LINUX_ARM64, Kit, build_kit, find_kit, kits_folder
 
 
 def host_kit() -> Kit:

@@ -24,7 +24,7 @@ import native_kits
 from mobile_bench import protocol
 from mobile_bench.cell import Cell, make_cells
 from mobile_bench.line_process import LineProcess
-from mobile_bench.native_process import runner_arguments
+from mobile_bench.phone.native_process import runner_arguments
 from mobile_bench.placement import PRODUCTS
 from mobile_bench.protocol import InspectReply, Question, RankedList
 from mobile_bench.questions import choose_questions

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mobile_bench.adb import Adb, AdbDevice, ListedDevice
 from mobile_bench.errors import BenchError, DeviceError
-from mobile_bench.phones import choose_serials
+from mobile_bench.phone.adb import Adb, AdbDevice, ListedDevice
+from mobile_bench.phone.phones import choose_serials
 
 
 @pytest.fixture

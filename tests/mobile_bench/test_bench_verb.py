@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mobile_bench.record import read_results
+from mobile_bench.results import read_results
 from odllm.verbs.bench import bench, parse_threads
 from odllm.verbs.compare import compare
 

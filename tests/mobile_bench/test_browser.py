@@ -22,7 +22,7 @@ from mobile_bench.errors import BenchError, WorkerError
 from mobile_bench.host import measure, require_records
 from mobile_bench.placement import CPU
 from mobile_bench.protocol import Settings
-from mobile_bench.record import read_results, write_results
+from mobile_bench.results import read_results, write_results
 from odllm_export.bundle import CATALOG, MANIFEST, WEIGHTS
 from odllm_export.export import ExportOptions, export_bundle
 from odllm_export.golden_check import golden_rows, read_golden

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from mobile_bench import browser_runtime
-from mobile_bench.browser_protocol import Adapter, BrowserFacts, PageFacts
-from mobile_bench.browser_runtime import CHROMIUM_VARIABLE, WASM_FILES, WEBGPU_FILES, browser_flags, runtime_folder
-from mobile_bench.browser_target import kind_of
+from mobile_bench.browser import runtime as browser_runtime
+from mobile_bench.browser.protocol import Adapter, BrowserFacts, PageFacts
+from mobile_bench.browser.runtime import CHROMIUM_VARIABLE, WASM_FILES, WEBGPU_FILES, browser_flags, runtime_folder
+from mobile_bench.browser.target import kind_of
 from mobile_bench.environments import install, provider_state, remove
 from mobile_bench.errors import BenchError, DeviceError
 from mobile_bench.host import measure
@@ -98,10 +98,10 @@ def facts(adapter: Adapter | None) -> BrowserFacts:
 def test_wasm_gets_no_graphics_and_webgpu_a_software_driver_where_there_is_no_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mobile_bench.browser_runtime.has_gpu", lambda: False)
+    monkeypatch.setattr("mobile_bench.browser.runtime.has_gpu", lambda: False)
     assert "--disable-gpu" in browser_flags("wasm")
     assert "--use-webgpu-adapter=swiftshader" in browser_flags("webgpu-browser")
-    monkeypatch.setattr("mobile_bench.browser_runtime.has_gpu", lambda: True)
+    monkeypatch.setattr("mobile_bench.browser.runtime.has_gpu", lambda: True)
     assert "--use-webgpu-adapter=swiftshader" not in browser_flags("webgpu-browser")
 
 

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from mobile_bench.collection import collect, read_collection
 from mobile_bench.errors import RecordError
-from mobile_bench.record import Failure, Phases, Record, Results, write_results
+from mobile_bench.record import Phases, Record
+from mobile_bench.results import Failure, Results, write_results
 from mobile_bench.statistics import distribution
 
 TIMED = timing([1.0, 2.0])

@@ -8,7 +8,7 @@ import pytest
 
 from mobile_bench.energy import energy_of
 from mobile_bench.errors import DeviceError
-from mobile_bench.phone_energy import parse_gauge, parse_rails
+from mobile_bench.phone.energy import parse_gauge, parse_rails
 from mobile_bench.power import CounterMeter, GaugeMeter, Watch, rapl_meter
 
 RAILS = """\

@@ -11,7 +11,7 @@ from mobile_bench.histories import choose_histories, given_histories
 from mobile_bench.host import measure, require_records
 from mobile_bench.placement import CPU
 from mobile_bench.protocol import Settings
-from mobile_bench.record import to_builtins
+from mobile_bench.results import to_builtins
 from mobile_bench.soak import soak
 from odllm_artifact import sha256_file
 from odllm_export.bundle import MANIFEST, WEIGHTS, read_manifest

@@ -13,16 +13,16 @@ import typer.testing
 from filelock import FileLock
 
 from mobile_bench import protocol
-from mobile_bench.adb import Adb
 from mobile_bench.cell import make_cells
 from mobile_bench.errors import DeviceError, WorkerError
 from mobile_bench.host import measure_cells, require_records
-from mobile_bench.phone_doctor import examine
-from mobile_bench.phone_target import PhoneTarget
-from mobile_bench.phones import PhonePlan, choose_serials, list_phones, measure_phones
+from mobile_bench.phone.adb import Adb
+from mobile_bench.phone.doctor import examine
+from mobile_bench.phone.phones import PhonePlan, choose_serials, list_phones, measure_phones
+from mobile_bench.phone.target import PhoneTarget
 from mobile_bench.protocol import Settings
 from mobile_bench.questions import choose_questions
-from mobile_bench.record import read_results
+from mobile_bench.results import read_results
 from odllm.__main__ import build_app
 from odllm_artifact import sha256_file
 from odllm_export.bundle import MANIFEST, WEIGHTS, read_manifest

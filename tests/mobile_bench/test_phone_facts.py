@@ -2,7 +2,7 @@
 
 import pytest
 
-from mobile_bench.phone_facts import (
+from mobile_bench.phone.facts import (
     PhoneFacts,
     parse_cpu_model,
     parse_fields,

@@ -11,10 +11,10 @@ from mobile_bench.cell import make_cells
 from mobile_bench.compare import paired_ratio
 from mobile_bench.errors import BenchError, DeviceError
 from mobile_bench.host import measure_cells, require_records
-from mobile_bench.phone_target import PhoneTarget
-from mobile_bench.phones import PhonePlan, measure_phones
+from mobile_bench.phone.phones import PhonePlan, measure_phones
+from mobile_bench.phone.start_gate import GateSettings
+from mobile_bench.phone.target import PhoneTarget
 from mobile_bench.protocol import Settings
-from mobile_bench.start_gate import GateSettings
 from odllm_export.errors import BundleError
 
 QUICK = Settings(

@@ -7,7 +7,7 @@ import local_phone
 import pytest
 import typer.testing
 
-from mobile_bench.phone_facts import read_conditions, read_facts, screen_warning
+from mobile_bench.phone.facts import read_conditions, read_facts, screen_warning
 from odllm.__main__ import build_app
 
 

@@ -6,7 +6,7 @@ import pytest
 from mobile_bench import plan
 from mobile_bench.errors import BenchError
 from mobile_bench.plan import read_plan, run_plan
-from mobile_bench.record import read_results
+from mobile_bench.results import read_results
 from mobile_bench.verdict import compare_with_first
 
 QUICK = "{min_seconds: 0, min_calls: 4, min_rounds: 2, warm_loads: 1, memory_calls: 1, warm_up_calls: 1}"

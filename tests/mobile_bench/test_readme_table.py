@@ -4,7 +4,8 @@ from test_collection import PHASES, on
 
 from mobile_bench.collection import FailedCell, collect
 from mobile_bench.readme_table import readme_table
-from mobile_bench.record import Failure, Validity
+from mobile_bench.record import Validity
+from mobile_bench.results import Failure
 
 
 def cells_of(table: str, row: int) -> dict[str, str]:

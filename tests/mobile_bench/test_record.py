@@ -6,7 +6,7 @@ import pytest
 from bench_samples import record, timing
 
 from mobile_bench.errors import RecordError
-from mobile_bench.record import Failure, Results, json_schema, read_results, to_builtins
+from mobile_bench.results import Failure, Results, json_schema, read_results, to_builtins
 
 ONE = record(timing([1.0, 2.0]))
 SCHEMA = Path(__file__).parents[2] / "docs" / "bench-record.schema.json"
@@ -67,7 +67,7 @@ def test_a_time_where_time_means_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_committed_schema_is_current() -> None:
-    message = "run `python -m mobile_bench.record > docs/bench-record.schema.json`"
+    message = "run `python -m mobile_bench.results > docs/bench-record.schema.json`"
     assert json.loads(SCHEMA.read_text()) == json_schema(), message
 
 

@@ -9,13 +9,14 @@ from test_collection import PHASES, on
 from test_pareto import with_quality
 
 from mobile_bench.collection import Collection, FailedCell, collect
-from mobile_bench.record import Failure, Record, Validity
+from mobile_bench.record import Record, Validity
 from mobile_bench.report.records import render_records, write_records
 from mobile_bench.report.records.provenance import numbers
 from mobile_bench.report.records.side_by_side import pairs
 from mobile_bench.report.records.tables import median_cell
 from mobile_bench.report.records.tiles import tiles
 from mobile_bench.report.tables import Tile
+from mobile_bench.results import Failure
 
 SPREAD = Validity(valid=False, reasons=["too much spread: the middle half is wide"])
 FAILURE = Failure(bundle=HOSTILE, provider="qnn", threads=1, reason=HOSTILE)

@@ -6,7 +6,7 @@ from bench_samples import record, timing
 from typer.testing import CliRunner, Result
 
 from mobile_bench.errors import RecordError
-from mobile_bench.record import Results, read_results, write_results
+from mobile_bench.results import Results, read_results, write_results
 from odllm.verbs.report import report
 
 app = typer.Typer()

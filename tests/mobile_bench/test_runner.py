@@ -13,7 +13,7 @@ from mobile_bench import protocol
 from mobile_bench.cell import make_cells
 from mobile_bench.errors import BenchError, DeviceError, WorkerError
 from mobile_bench.host import measure_cells, require_records
-from mobile_bench.native_process import NativeHostTarget
+from mobile_bench.phone.native_process import NativeHostTarget
 from mobile_bench.protocol import Settings
 from odllm_export.bundle import CATALOG, GRAPH, MANIFEST, read_manifest
 from odllm_export.export import ExportOptions, export_bundle

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mobile_bench.errors import BenchError, DeviceError
-from mobile_bench.runner_build import FOLDER_VARIABLE, HEADERS_VARIABLE, SOURCES, build_kit, find_kit
+from mobile_bench.phone.runner_build import FOLDER_VARIABLE, HEADERS_VARIABLE, SOURCES, build_kit, find_kit
 from odllm_artifact import sha256_folder, write_json
 
 

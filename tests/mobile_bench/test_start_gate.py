@@ -3,8 +3,8 @@ from collections.abc import Iterable
 import pytest
 
 from mobile_bench.errors import BenchError, DeviceError
+from mobile_bench.phone.start_gate import GateSettings, not_ready, wait_until_ready
 from mobile_bench.record import Conditions
-from mobile_bench.start_gate import GateSettings, not_ready, wait_until_ready
 from odllm_artifact import silent
 
 READY = Conditions(temperature_c=30.0, thermal_status="none", battery_percent=80.0, charging=False)

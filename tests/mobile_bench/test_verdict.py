@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mobile_bench.compare import table_rows
 from mobile_bench.errors import ComparisonError
 from mobile_bench.printers import PRINTERS, sentence
-from mobile_bench.record import Record, Results
+from mobile_bench.record import Record
+from mobile_bench.results import Results
 from mobile_bench.verdict import Comparison, compare, compare_results, compare_with_first, judge_ratio
 
 

@@ -12,9 +12,9 @@ import psutil
 import pytest
 from bench_browser import require_browser_here
 
-from mobile_bench.browser_runtime import find_chromium
-from mobile_bench.web_server import WebServer
-from mobile_bench.web_site import bundle_site, write_site
+from mobile_bench.browser.runtime import find_chromium
+from mobile_bench.browser.server import WebServer
+from mobile_bench.browser.site import bundle_site, write_site
 from odllm_export.bundle import GOLDEN, MANIFEST, file_facts
 from odllm_export.catalog_edit import remove_items
 from odllm_export.export import ExportOptions, export_bundle

@@ -12,11 +12,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from mobile_bench.browser_runtime import WASM_FILES, WEBGPU_FILES, runtime_folder
+from mobile_bench.browser.runtime import WASM_FILES, WEBGPU_FILES, runtime_folder
+from mobile_bench.browser.server import POLICY, Site, WebServer
+from mobile_bench.browser.site import PAGES, bundle_site, write_site
 from mobile_bench.errors import BenchError
 from mobile_bench.provider_state import FOLDER_VARIABLE
-from mobile_bench.web_server import POLICY, Site, WebServer
-from mobile_bench.web_site import PAGES, bundle_site, write_site
 from odllm.verbs.web import web
 from odllm_export.bundle import CATALOG, WEIGHTS
 from odllm_export.errors import BundleError

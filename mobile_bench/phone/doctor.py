@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from mobile_bench.adb import Adb, AdbDevice
 from mobile_bench.errors import DeviceError
-from mobile_bench.phone_energy import phone_meter
-from mobile_bench.phone_facts import read_conditions, read_facts, screen_warning
-from mobile_bench.phone_storage import free_bytes
-from mobile_bench.phone_transport import APP
-from mobile_bench.phones import READY
-from mobile_bench.runner_build import ABIS, find_kit
-from mobile_bench.start_gate import GateSettings, not_ready
+from mobile_bench.phone.adb import Adb, AdbDevice
+from mobile_bench.phone.energy import phone_meter
+from mobile_bench.phone.facts import read_conditions, read_facts, screen_warning
+from mobile_bench.phone.phones import READY
+from mobile_bench.phone.runner_build import ABIS, find_kit
+from mobile_bench.phone.start_gate import GateSettings, not_ready
+from mobile_bench.phone.storage import free_bytes
+from mobile_bench.phone.transport import APP
 
 _LEAST_FREE_BYTES = 200 << 20
 

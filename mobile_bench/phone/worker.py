@@ -14,9 +14,9 @@ from typing import Self, TypeVar
 
 import msgspec
 
-from mobile_bench.adb import AdbDevice
 from mobile_bench.errors import DeviceError, WorkerError
 from mobile_bench.line_process import LineProcess, read_answer
+from mobile_bench.phone.adb import AdbDevice
 from mobile_bench.protocol import Open, Round, Soak
 
 Reply = TypeVar("Reply")

@@ -1,4 +1,4 @@
-"""Building the native runner (`mobile_bench/runner/`) for a kind of device, and finding what was built.
+"""Building the native runner (`mobile_bench/phone/runner/`) for a kind of device, and finding what was built.
 
 What a device needs beside a bundle is a *kit*: the runner and a libonnxruntime for its ABI, in a folder by the ABI's
 name. Kits are built once and used for every device of that ABI.

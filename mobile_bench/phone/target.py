@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mobile_bench.adb import AdbDevice
 from mobile_bench.errors import BenchError
-from mobile_bench.phone_energy import phone_meter
-from mobile_bench.phone_facts import PhoneFacts, read_conditions, read_facts
-from mobile_bench.phone_storage import install_files
-from mobile_bench.phone_transport import InstrumentationTransport, NativeTransport, Transport
+from mobile_bench.phone.adb import AdbDevice
+from mobile_bench.phone.energy import phone_meter
+from mobile_bench.phone.facts import PhoneFacts, read_conditions, read_facts
+from mobile_bench.phone.runner_build import find_kit
+from mobile_bench.phone.start_gate import GateSettings, wait_until_ready
+from mobile_bench.phone.storage import install_files
+from mobile_bench.phone.transport import InstrumentationTransport, NativeTransport, Transport
 from mobile_bench.power import Meter
 from mobile_bench.protocol import InspectReply
 from mobile_bench.record import LATENCY_KINDS, Conditions, Device, DeviceKind
-from mobile_bench.runner_build import find_kit
-from mobile_bench.start_gate import GateSettings, wait_until_ready
 from mobile_bench.target import Worker
 from odllm_artifact import Progress, sha256_file
 from odllm_export.bundle import MANIFEST, Manifest

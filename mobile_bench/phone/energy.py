@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from mobile_bench.adb import AdbDevice
 from mobile_bench.errors import DeviceError
+from mobile_bench.phone.adb import AdbDevice
 from mobile_bench.power import CounterMeter, GaugeMeter, Meter
 from mobile_bench.record import Conditions
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mobile_bench.device import host_conditions, host_device
 from mobile_bench.line_process import LineProcess
+from mobile_bench.phone.runner_build import Kit
 from mobile_bench.power import Meter, rapl_meter
 from mobile_bench.protocol import InspectReply
 from mobile_bench.record import Conditions, Device, DeviceKind
-from mobile_bench.runner_build import Kit
 from odllm_artifact import Progress
 from odllm_export.bundle import Manifest
 

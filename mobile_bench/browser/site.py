@@ -7,8 +7,8 @@ import json
 import shutil
 from pathlib import Path
 
-from mobile_bench.browser_runtime import VERSION, WASM_FILES, WEBGPU_FILES, require_runtime
-from mobile_bench.web_server import INDEX, POLICY, Site
+from mobile_bench.browser.runtime import VERSION, WASM_FILES, WEBGPU_FILES, require_runtime
+from mobile_bench.browser.server import INDEX, POLICY, Site
 from odllm_artifact import write_folder
 from odllm_export.bundle import MANIFEST, check_files, read_manifest
 

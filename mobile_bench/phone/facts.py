@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mobile_bench.adb import AdbDevice
+from mobile_bench.phone.adb import AdbDevice
+from mobile_bench.phone.runner_build import LINUX_ARM64
 from mobile_bench.protocol import InspectReply
 from mobile_bench.record import Conditions, Device, DeviceKind
-from mobile_bench.runner_build import LINUX_ARM64
 
 THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 """Android's names of `Thermal Status: 0 … 6`. Source: android.os.PowerManager.THERMAL_STATUS_*."""

@@ -13,12 +13,12 @@ import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
-from mobile_bench.browser_protocol import BrowserFacts, PageFacts
-from mobile_bench.browser_runtime import browser_flags, require_browser, require_runtime
+from mobile_bench.browser.page_process import PageProcess, find_page_process
+from mobile_bench.browser.protocol import BrowserFacts, PageFacts
+from mobile_bench.browser.runtime import browser_flags, require_browser, require_runtime
+from mobile_bench.browser.server import Site, WebServer
+from mobile_bench.browser.site import PAGES
 from mobile_bench.errors import BenchError, DeviceError, WorkerError
-from mobile_bench.page_process import PageProcess, find_page_process
-from mobile_bench.web_server import Site, WebServer
-from mobile_bench.web_site import PAGES
 
 Reply = TypeVar("Reply")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from mobile_bench.browser_protocol import BrowserFacts, Describe
-from mobile_bench.browser_runtime import require_browser
+from mobile_bench.browser.protocol import BrowserFacts, Describe
+from mobile_bench.browser.runtime import require_browser
 from mobile_bench.device import host_conditions, host_device
 from mobile_bench.errors import DeviceError
 from mobile_bench.power import Meter, rapl_meter
@@ -99,4 +99,4 @@ def kind_of(provider: str, facts: BrowserFacts) -> DeviceKind:
 
 
 def _worker(name: str) -> WorkerProcess:
-    return WorkerProcess(name, module="mobile_bench.browser_worker")
+    return WorkerProcess(name, module="mobile_bench.browser.worker")

@@ -1,4 +1,4 @@
-"""A measuring process whose bundles run in a page: `python -m mobile_bench.browser_worker`.
+"""A measuring process whose bundles run in a page: `python -m mobile_bench.browser.worker`.
 
 It reads the requests of `mobile_bench.protocol` as `mobile_bench.worker` does, and passes them on to a page in a fresh
 browser. What a page cannot know, processor time and memory, it looks at from outside. The browser hangs on pipes of
@@ -16,11 +16,11 @@ from typing import Any
 import msgspec
 
 from mobile_bench import protocol
-from mobile_bench.browser_page import BrowserPage
-from mobile_bench.browser_protocol import Describe, PageCalls, PageMemory
+from mobile_bench.browser.page import BrowserPage
+from mobile_bench.browser.page_process import tree_cpu_seconds
+from mobile_bench.browser.protocol import Describe, PageCalls, PageMemory
 from mobile_bench.errors import BenchError, WorkerError
 from mobile_bench.memory import MemorySampler
-from mobile_bench.page_process import tree_cpu_seconds
 from mobile_bench.serving import busy_seconds, serve
 
 

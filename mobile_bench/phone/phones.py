@@ -9,18 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from mobile_bench.adb import Adb
 from mobile_bench.cell import make_cells
 from mobile_bench.errors import BenchError, DeviceError
 from mobile_bench.host import measure_cells
-from mobile_bench.phone_facts import read_facts
-from mobile_bench.phone_storage import free_bytes
-from mobile_bench.phone_target import PhoneTarget
-from mobile_bench.phone_transport import SHELL_FOLDER
+from mobile_bench.phone.adb import Adb
+from mobile_bench.phone.facts import read_facts
+from mobile_bench.phone.start_gate import GateSettings
+from mobile_bench.phone.storage import free_bytes
+from mobile_bench.phone.target import PhoneTarget
+from mobile_bench.phone.transport import SHELL_FOLDER
 from mobile_bench.protocol import Settings
 from mobile_bench.quality import HeldOutUsers
-from mobile_bench.record import Failure, Record, Results
-from mobile_bench.start_gate import GateSettings
+from mobile_bench.record import Record
+from mobile_bench.results import Failure, Results
 from odllm_artifact import OdllmError, Progress, silent
 
 READY = "device"

@@ -2,7 +2,7 @@
 
 import { offeredAdapter } from './runtime.js';
 
-/** @returns {Promise<object>} as `mobile_bench.browser_protocol.BrowserFacts`. */
+/** @returns {Promise<object>} as `mobile_bench.browser.protocol.BrowserFacts`. */
 export async function browserFacts() {
   return {
     user_agent: navigator.userAgent,

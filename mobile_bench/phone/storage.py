@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from mobile_bench.adb import AdbDevice
 from mobile_bench.errors import DeviceError
+from mobile_bench.phone.adb import AdbDevice
 
 _AVAILABLE = re.compile(r"\d+\s+\d+\s+(?P<kib>\d+)\s+\d+%")
 _SPARE_BYTES = 8 << 20

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from mobile_bench.adb import AdbDevice
 from mobile_bench.errors import DeviceError
-from mobile_bench.native_process import runner_arguments
-from mobile_bench.phone_storage import install_files
-from mobile_bench.phone_worker import InstrumentationWorker, ShellWorker
-from mobile_bench.runner_build import LIBRARY, RUNNER, Kit
+from mobile_bench.phone.adb import AdbDevice
+from mobile_bench.phone.native_process import runner_arguments
+from mobile_bench.phone.runner_build import LIBRARY, RUNNER, Kit
+from mobile_bench.phone.storage import install_files
+from mobile_bench.phone.worker import InstrumentationWorker, ShellWorker
 from mobile_bench.target import Worker
 from odllm_artifact import sha256_file
 

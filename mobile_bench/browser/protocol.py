@@ -1,6 +1,6 @@
 """What a page answers beside, or instead of, the words of `mobile_bench.protocol`.
 
-A page knows neither the processor time nor the memory of the process that it runs in: `mobile_bench.browser_worker`
+A page knows neither the processor time nor the memory of the process that it runs in: `mobile_bench.browser.worker`
 adds them.
 """
 

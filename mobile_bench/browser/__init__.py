@@ -1,0 +1,1 @@
+"""Bundles measured in browsers, and the page that runs them there."""

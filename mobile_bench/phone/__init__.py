@@ -1,0 +1,1 @@
+"""Bundles measured on phones over adb, by a native runner or an app."""
