@@ -20,7 +20,7 @@ from mobile_bench.results import Failure, Results
 from mobile_bench.rounds import calls_per_round, run_rounds
 from mobile_bench.target import Target
 from mobile_bench.timed_cell import OpenCell
-from mobile_bench.validity import NO_INCIDENTS, Incidents, judge
+from mobile_bench.validity import judge
 from odllm_artifact import Progress, silent
 
 _PASSES = 4
@@ -140,8 +140,8 @@ def _all_passes(
 
 def _time_cells(
     cells: Sequence[Cell], settings: Settings, progress: Progress
-) -> tuple[dict[Cell, tuple[Timing, Incidents]], dict[Cell, str]]:
-    """Time cells side by side; return timings with what went wrong on the way, and why cells failed."""
+) -> tuple[dict[Cell, tuple[Timing, int]], dict[Cell, str]]:
+    """Time cells side by side; return timings with how often a worker was restarted, and why cells failed."""
     failures: dict[Cell, str] = {}
     with ExitStack() as stack:
         opened: dict[Cell, OpenCell] = {}
@@ -160,7 +160,7 @@ def _time_cells(
         if isinstance(timing, BenchError):
             failures[cell] = str(timing)
         else:
-            timings[cell] = (timing, one.incidents)
+            timings[cell] = (timing, one.restarts)
     return timings, failures
 
 
@@ -169,11 +169,11 @@ def _record(
     run: str,
     settings: Settings,
     passes: Passes,
-    timed: tuple[Timing, Incidents] | None,
+    timed: tuple[Timing, int] | None,
     moments: tuple[Conditions, Conditions],
 ) -> Record:
     load, inspected = passes.load, passes.inspected
-    timing, incidents = timed or (None, NO_INCIDENTS)
+    timing, restarts = timed or (None, 0)
     return Record(
         bundle=cell.identity(),
         device=inspected.device,
@@ -199,7 +199,7 @@ def _record(
             histories=len(cell.histories.rows),
             threads=cell.threads,
             cores=inspected.device.cores,
-            incidents=incidents,
+            restarts=restarts,
             after=moments[1],
         ),
         run=run,

@@ -12,7 +12,6 @@ from mobile_bench.cell import Cell
 from mobile_bench.errors import WorkerError
 from mobile_bench.protocol import Settings
 from mobile_bench.target import Worker
-from mobile_bench.validity import Incidents
 
 MOST_RESTARTS = 1
 
@@ -29,14 +28,14 @@ class OpenCell:
     """A cell open for timing; its process ends with the `with` block.
 
     Attributes:
-        incidents: what went wrong so far.
+        restarts: how often its process had died, or its clock jumped, and it was started again.
         warm_call_ms: the last warm-up call's time.
     """
 
     def __init__(self, cell: Cell, settings: Settings) -> None:
         self._cell, self._settings = cell, settings
         self._worker: Worker | None = None
-        self.incidents = Incidents()
+        self.restarts = 0
         self.warm_call_ms = 0.0
 
     def __enter__(self) -> OpenCell:
@@ -61,7 +60,7 @@ class OpenCell:
         try:
             return self._ask(first, calls)
         except WorkerError:
-            if self.incidents.restarts == MOST_RESTARTS:
+            if self.restarts == MOST_RESTARTS:
                 raise
             self._restart()
             return self._ask(first, calls)
@@ -71,16 +70,19 @@ class OpenCell:
         request = protocol.Round(first, calls)
         started = time.monotonic()
         reply = self._worker.ask(request, protocol.RoundReply, timeout_s=self._settings.timeout_s)
-        if not len(reply.wall_ms) == len(reply.cpu_ms) == calls:
-            raise WorkerError(f"{self._cell.name}: {calls} calls were answered with {len(reply.wall_ms)} times")
-        if not is_possible(reply.wall_ms, 1000 * (time.monotonic() - started)):
-            self.incidents = self.incidents._replace(clock_jumps=self.incidents.clock_jumps + 1)
+        elapsed_ms = 1000 * (time.monotonic() - started)
+        counted = len(reply.wall_ms) == len(reply.cpu_ms) == calls
+        if not counted or not is_possible(reply.wall_ms, elapsed_ms) or not all(map(math.isfinite, reply.cpu_ms)):
+            raise WorkerError(
+                f"{self._cell.name}: {calls} calls were answered with {len(reply.wall_ms)} times, together "
+                f"{sum(reply.wall_ms):g} ms, after {elapsed_ms:g} ms by this host's clock: the device's clock jumps"
+            )
         return reply
 
     def _restart(self) -> None:
         if self._worker is not None:
             self._worker.close(kill=True)
-        self.incidents = self.incidents._replace(restarts=self.incidents.restarts + 1)
+        self.restarts += 1
         self._open()
 
     def _open(self) -> None:

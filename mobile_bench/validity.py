@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mobile_bench.protocol import Settings
@@ -24,21 +22,6 @@ _NEGLIGIBLE_CORES = 0.1
 _COOL = ("none", "light")
 
 
-class Incidents(NamedTuple):
-    """What went wrong while a cell was timed.
-
-    Attributes:
-        restarts: how often its process died and was started again.
-        clock_jumps: rounds whose samples its device's clock cannot have measured.
-    """
-
-    restarts: int = 0
-    clock_jumps: int = 0
-
-
-NO_INCIDENTS = Incidents()
-
-
 def judge(
     timing: Timing | None,
     agreement: Agreement | None,
@@ -47,7 +30,7 @@ def judge(
     histories: int,
     threads: int,
     cores: int,
-    incidents: Incidents = NO_INCIDENTS,
+    restarts: int = 0,
     after: Conditions | None = None,
 ) -> Validity:
     """Return whether a cell's figures may be quoted, with a reason for each way in which they may not.
@@ -59,17 +42,12 @@ def judge(
         histories: asked in turn; sample i is about history i mod `histories`.
         threads: of the cell.
         cores: of the machine.
-        incidents: on the way.
+        restarts: how often its process died, or its clock jumped, on the way.
         after: how the device was when the timing had ended.
     """
     reasons = [] if agreement is None else _list_reasons(agreement)
-    if incidents.restarts:
-        reasons.append("the measuring process died on the way and was started again")
-    if incidents.clock_jumps:
-        reasons.append(
-            f"the device's clock jumped: the calls of {incidents.clock_jumps} rounds took longer than their round, "
-            "or less than no time"
-        )
+    if restarts:
+        reasons.append("the measuring process died on the way, or its clock jumped, and it was started again")
     if timing is not None and after is not None and after.thermal_status not in (None, *_COOL):
         reasons.append(f"the device slowed down against heat: thermal status {after.thermal_status} at the end")
     if timing is not None:

@@ -4,8 +4,7 @@ from bench_samples import AGREEMENT, timing
 
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Timing
-from mobile_bench.timed_cell import is_possible
-from mobile_bench.validity import Incidents, judge, relative_spread
+from mobile_bench.validity import judge, relative_spread
 
 SETTINGS = Settings(min_calls=10, min_rounds=5)
 STEADY = [10.0, 10.1] * 10
@@ -48,24 +47,8 @@ def test_other_lists_are_a_reason_even_without_a_timing() -> None:
 
 
 def test_a_process_that_died_on_the_way_is_a_reason() -> None:
-    (reason,) = judge(
-        timing(STEADY), None, SETTINGS, histories=1, threads=1, cores=2, incidents=Incidents(restarts=1)
-    ).reasons
+    (reason,) = judge(timing(STEADY), None, SETTINGS, histories=1, threads=1, cores=2, restarts=1).reasons
     assert "died" in reason
-
-
-def test_a_clock_that_jumped_is_a_reason() -> None:
-    (reason,) = judge(
-        timing(STEADY), None, SETTINGS, histories=1, threads=1, cores=2, incidents=Incidents(clock_jumps=2)
-    ).reasons
-    assert "clock jumped: the calls of 2 rounds" in reason
-
-
-def test_samples_fit_into_the_time_that_passed() -> None:
-    assert is_possible([10.0, 10.0], elapsed_ms=20.1)
-    assert not is_possible([10.0, 3000.0], elapsed_ms=20.1)  # set forward in between
-    assert not is_possible([10.0, -5.0], elapsed_ms=20.1)  # set back
-    assert not is_possible([float("nan")], elapsed_ms=20.1)
 
 
 def test_histories_of_different_length_are_no_spread() -> None:
