@@ -14,6 +14,7 @@ from odllm.verbs.bench import listed, parse_threads, report
 app = typer.Typer(no_args_is_help=True)
 
 _FAILED = 4
+_NO_PHONE = "no phone is attached: plug one in, allow USB debugging in its developer options, and unlock it"
 _MIB = 2**20
 _SIGNS = {"ok": "✓", "note": "!", "wrong": "✗"}
 Serial = Annotated[str | None, typer.Option(help="Serials with commas between them, or all; the only phone by itself.")]
@@ -30,6 +31,9 @@ def list_attached(json: Json = False) -> None:
     phones = list_phones(Adb.find())
     if json:
         print_json([msgspec.to_builtins(phone) for phone in phones])
+        return
+    if not phones:
+        say(_NO_PHONE)
         return
     rows = [
         [phone.serial, phone.state, phone.model or "–", phone.os or "–", phone.abi or "–", _mebibytes(phone.free_bytes)]
@@ -64,7 +68,7 @@ def doctor(serial: Serial = "all", json: Json = False) -> None:
                 words = f"  {_SIGNS[finding.verdict]} {finding.what}: {finding.said}"
                 out.print(words, highlight=False, soft_wrap=True, markup=False)
     if not found:
-        say("no phone is attached: plug one in, allow USB debugging in its developer options, and unlock it")
+        say(_NO_PHONE)
     if not found or any(finding.verdict == "wrong" for findings in found.values() for finding in findings):
         raise typer.Exit(_FAILED)
 

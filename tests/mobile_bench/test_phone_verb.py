@@ -41,11 +41,12 @@ def test_doctor_says_what_is_wrong_and_ends_with_4(adb, monkeypatch, tmp_path):
     assert "✓ heat and battery: 30.0 °C, thermal status none, battery 80 %" in ended.output
 
 
-def test_doctor_without_a_phone_says_how_to_attach_one(adb, folder):
+@pytest.mark.parametrize(("verb", "exit_code"), [("doctor", 4), ("list", 0)])
+def test_without_a_phone_it_is_said_how_to_attach_one(adb, folder, verb, exit_code):
     program = folder / "adb"
     program.write_text("#!/bin/sh\necho 'List of devices attached'\n")
-    ended = invoke("doctor")
-    assert ended.exit_code == 4
+    ended = invoke(verb)
+    assert ended.exit_code == exit_code
     assert "allow USB debugging" in ended.output
 
 
