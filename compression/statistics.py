@@ -191,14 +191,7 @@ def output_moments(
         aim = inputs.tokens_of(aim)  # [tokens, m]
         before.add_(output)
         tokens += len(x)
-        for start in range(0, len(x), ROWS_AT_ONCE):
-            part = slice(start, start + ROWS_AT_ONCE)
-            right, target = at_least(shifted[part], products), at_least(aim[part], products)
-            sums["shifted"].add(right)
-            sums["output_cross"].add(target, right)
-            energy += _energy(target, root)
-            if dense:
-                sums["dense"].add(at_least(x[part], products))
+        energy += _add_outputs(sums, x, shifted, aim, root, products)
         if not _finite(sums, energy):
             where = f"{block_name}.{projection}"
             _name_what_is_not_finite(
@@ -215,6 +208,27 @@ def output_moments(
         output_cross=cross if root is None else root.weigh(cross.mT).mT,  # E[Rᵀp x′ᵀ]
         output_energy=total / count,
     )
+
+
+def _add_outputs(
+    sums: dict[str, MomentSum],
+    x: torch.Tensor,
+    shifted: torch.Tensor,
+    aim: torch.Tensor,
+    root: OutputRoot | None,
+    products: torch.dtype,
+) -> float:
+    """Add a batch's tokens, `[tokens, n]` read and `[tokens, m]` aimed at, to the sums; return the targets' energy."""
+    energy = 0.0
+    for start in range(0, len(x), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        right, target = at_least(shifted[part], products), at_least(aim[part], products)
+        sums["shifted"].add(right)
+        sums["output_cross"].add(target, right)
+        energy += _energy(target, root)
+        if "dense" in sums:
+            sums["dense"].add(at_least(x[part], products))
+    return energy
 
 
 def _energy(targets: torch.Tensor, root: OutputRoot | None) -> float:

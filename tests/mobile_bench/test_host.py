@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from bench_samples import QUICK
 
 from mobile_bench.cell import Cell, make_cells
 from mobile_bench.compare import paired_ratio
@@ -16,17 +17,6 @@ from mobile_bench.soak import soak
 from odllm_artifact import sha256_file
 from odllm_export.bundle import MANIFEST, WEIGHTS, read_manifest
 from odllm_export.errors import BundleError
-
-QUICK = Settings(
-    min_seconds=0,
-    min_calls=6,
-    min_rounds=3,
-    warm_loads=1,
-    memory_calls=2,
-    phase_calls=3,
-    warm_up_calls=1,
-    energy_seconds=0,
-)
 
 
 def test_two_bundles_are_measured_side_by_side(bundle: Path, golden_bundle: Path) -> None:

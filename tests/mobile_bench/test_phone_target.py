@@ -5,6 +5,7 @@ import shutil
 import local_phone
 import native_kits
 import pytest
+from bench_samples import QUICK
 
 from mobile_bench import power
 from mobile_bench.cell import make_cells
@@ -16,17 +17,6 @@ from mobile_bench.phone.start_gate import GateSettings
 from mobile_bench.phone.target import PhoneTarget
 from mobile_bench.protocol import Settings
 from odllm_export.errors import BundleError
-
-QUICK = Settings(
-    min_seconds=0,
-    min_calls=6,
-    min_rounds=3,
-    warm_loads=1,
-    memory_calls=2,
-    phase_calls=3,
-    warm_up_calls=1,
-    energy_seconds=0,
-)
 
 pytestmark = pytest.mark.slow
 

@@ -8,26 +8,15 @@ from pathlib import Path
 
 import native_kits
 import pytest
+from bench_samples import QUICK
 
 from mobile_bench import protocol
 from mobile_bench.cell import make_cells
 from mobile_bench.errors import BenchError, DeviceError, WorkerError
 from mobile_bench.host import measure_cells, require_records
 from mobile_bench.phone.native_process import NativeHostTarget
-from mobile_bench.protocol import Settings
 from odllm_export.bundle import CATALOG, GRAPH, MANIFEST, read_manifest
 from odllm_export.export import ExportOptions, export_bundle
-
-QUICK = Settings(
-    min_seconds=0,
-    min_calls=6,
-    min_rounds=3,
-    warm_loads=1,
-    memory_calls=2,
-    phase_calls=3,
-    warm_up_calls=1,
-    energy_seconds=0,
-)
 
 pytestmark = pytest.mark.slow
 

@@ -4,15 +4,13 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from bench_samples import QUICK
 
 from mobile_bench.errors import BenchError
-from mobile_bench.protocol import Settings
 from mobile_bench.self_check import self_check
 from mobile_bench.slower_bundle import add_idle_work
 from odllm_export.bundle import GRAPH, read_manifest, write_manifest
 from odllm_export.runtime import Recommender
-
-QUICK = Settings(min_seconds=0, min_calls=6, min_rounds=3, warm_loads=1, memory_calls=2, phase_calls=3, warm_up_calls=1)
 
 
 def test_idle_work_is_done_and_changes_no_list(golden_bundle: Path, tmp_path: Path) -> None:
