@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import typer
 from rich.markup import escape
@@ -14,6 +18,8 @@ from odllm_artifact import OdllmError
 
 _INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended."""
+
+_STOPPED = "stopped. Finished stages are kept; the same command goes on from there."
 
 _NOT_OURS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EPERM)
 """What the machine refuses, not what we did wrong: a disk that is full, read-only or limits files, a missing right."""
@@ -89,11 +95,43 @@ def main() -> None:
     # matrices five times the time, and training fifty times (measured). OpenMP reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app = build_app()
+    with _noted_interrupts() as interrupts:
+        try:
+            _run(app)
+        except Exception:
+            # Native code that calls back into Python makes an error of its own of a KeyboardInterrupt that meets it
+            # there (seen: "could not determine the shape of object type 'torch.storage.UntypedStorage'").
+            if not interrupts:
+                raise
+            _complain(_STOPPED)
+            sys.exit(_INTERRUPTED)
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[list[int]]:
+    """Yield a list that grows with every Ctrl-C, which raises KeyboardInterrupt as ever; what ignores it still does."""
+    interrupts: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(app: typer.Typer) -> None:
+    """Run a command, and turn errors that the user can mend into words and an exit code."""
     try:
         app()
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            _complain("stopped. Finished stages are kept; the same command goes on from there.")
+            _complain(_STOPPED)
         raise
     except OdllmError as error:
         _complain(str(error))

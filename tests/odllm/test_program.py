@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+import odllm.__main__ as program
 from odllm_artifact import read_json, sha256_file, sha256_folder, write_json
 
 VERBS = (
@@ -366,3 +367,28 @@ def test_bench_measures_and_writes_records(odllm, bundle, tmp_path):
     assert record["execution"]["placement"]["products"]
     assert np.median(record["time_to_top_k"]["wall_ms"]) > 0
     assert (tmp_path / "records.json").is_file()
+
+
+def test_an_interrupt_that_native_code_made_an_error_of_is_still_one(monkeypatch, capsys):
+    def app() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape") from None
+
+    monkeypatch.setattr(program, "build_app", lambda: app)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 130
+    assert "stopped" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_defect_without_an_interrupt_shows_itself(monkeypatch):
+    def app() -> None:
+        raise ValueError("ours")
+
+    monkeypatch.setattr(program, "build_app", lambda: app)
+    with pytest.raises(ValueError, match="ours"):
+        program.main()
