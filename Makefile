@@ -8,7 +8,7 @@ BASELINES := .venv-baselines
 LLAMA_CPP := .venv-llama-cpp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow interop baselines llama-cpp providers browser phone lint bench smollm2 clean
+.PHONY: help demo test test-slow android-bundle interop baselines llama-cpp providers browser phone lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
@@ -21,6 +21,7 @@ help:
 	@echo "make providers  OpenVINO, QNN and WebGPU in environments of their own (1 GB), and their tests"
 	@echo "make browser  onnxruntime-web and Playwright (Chromium must be there), and the tests of pages"
 	@echo "make phone  the native runner, and adb against emulated arm64 devices on this machine (110 MB, root), and their tests"
+	@echo "make android-bundle  the demo app's bundles anew, from make demo's model"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
 
@@ -45,6 +46,14 @@ $(INTEROP)/.installed: pyproject.toml constraints-interop.txt
 	$(INTEROP)/bin/python -m pip install --quiet --requirement constraints-interop.txt
 	$(INTEROP)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
+
+# The demo app's own bundles: trained on MovieLens, at two precisions, 2 MB together. See MOVIELENS.md beside them.
+android-bundle: ASSETS := android_demo/app/src/main/assets/bundles
+android-bundle: demo
+	for precision in fp32 int8-dynamic; do \
+		$(BIN)/odllm export runs/demo/models/compressed --dataset runs/demo/dataset --golden 40 --overwrite \
+			--precision $$precision --out $(ASSETS)/movielens-$$precision || exit; \
+	done
 
 interop: $(INTEROP)/.installed
 	$(INTEROP)/bin/python -m pytest tests/interop
