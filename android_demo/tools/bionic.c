@@ -1,7 +1,7 @@
-/* What ONNX Runtime's Android library takes from Android's C library and glibc lacks, or numbers differently.
+/* What ONNX Runtime's Android libraries take from Android's C library and glibc lacks, or numbers differently.
  *
- * For numerics only: the library then computes on Linux what it computes on a phone's processor. Its imports of functions
- * that both have, with other numbers or sizes, were renamed (the last letter became `_`): those are here, too.
+ * For tests only: the libraries then compute on Linux what they compute on a phone's processor. Their imports of functions
+ * that both have, with other numbers, sizes or streams, were renamed (the last letter became `_`): those are here, too.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -9,17 +9,50 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <wchar.h>
 
 /* Android's numbers of `sysconf`. Source: bionic, libc/include/bits/sysconf.h. */
 enum { CLK_TCK = 0x06, PAGESIZE = 0x27, PAGE_SIZE = 0x28, PROCESSORS = 0x60, ONLINE = 0x61, PAGES = 0x62, FREE_PAGES = 0x63 };
 
-char __sF[3 * 256]; /* its three streams: written to only when it is about to abort */
+/* Android's three streams, which older objects in the library name by place: what is done to them is done to glibc's.
+ * The C++ library flushes them when a program ends. Source: bionic, libc/include/bits/struct_file.h. */
+enum { STREAM_BYTES = 152 };
+char __sF[3 * STREAM_BYTES];
+
+static FILE* ours(void* stream) {
+    ptrdiff_t place = (char*)stream - __sF;
+    if (place < 0 || place >= (ptrdiff_t)sizeof __sF) return stream;
+    return place < STREAM_BYTES ? stdin : place < 2 * STREAM_BYTES ? stdout : stderr;
+}
+
+int fclos_(void* stream) { return fclose(ours(stream)); }
+int fflus_(void* stream) { return fflush(stream ? ours(stream) : NULL); }
+int filen_(void* stream) { return fileno(ours(stream)); }
+int fput_(int letter, void* stream) { return fputc(letter, ours(stream)); }
+int fput0(const char* text, void* stream) { return fputs(text, ours(stream)); }
+wint_t fputw_(wchar_t letter, void* stream) { return fputwc(letter, ours(stream)); }
+size_t frea_(void* to, size_t size, size_t count, void* stream) { return fread(to, size, count, ours(stream)); }
+size_t fwrit_(const void* from, size_t size, size_t count, void* stream) { return fwrite(from, size, count, ours(stream)); }
+int get_(void* stream) { return getc(ours(stream)); }
+wint_t getw_(void* stream) { return getwc(ours(stream)); }
+int unget_(int letter, void* stream) { return ungetc(letter, ours(stream)); }
+wint_t ungetw_(wint_t letter, void* stream) { return ungetwc(letter, ours(stream)); }
+int vfprint_(void* stream, const char* format, va_list words) { return vfprintf(ours(stream), format, words); }
+
+int fprint_(void* stream, const char* format, ...) {
+    va_list words;
+    va_start(words, format);
+    int written = vfprintf(ours(stream), format, words);
+    va_end(words);
+    return written;
+}
 
 int* __errno(void) { return __errno_location(); }
 

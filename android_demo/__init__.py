@@ -1,0 +1,1 @@
+"""The demo app, its library for Android, and their build without an SDK."""

@@ -1,0 +1,7 @@
+package android.util;
+
+public class SparseArray<E> implements Cloneable {
+    public SparseArray() {
+        throw new RuntimeException();
+    }
+}

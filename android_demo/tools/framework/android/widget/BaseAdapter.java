@@ -1,0 +1,7 @@
+package android.widget;
+
+public abstract class BaseAdapter implements SpinnerAdapter {
+    public BaseAdapter() {
+        throw new RuntimeException();
+    }
+}
