@@ -203,7 +203,7 @@ class Load(Fact, frozen=True):
         cold_ms: in a fresh process, its first open; imports are not counted. In a browser it is the first open of an
             empty profile, and the runtime is fetched and compiled in it.
         page_cache: whether the files had left the system's page cache before the cold open: `dropped` was
-            checked, `unknown` means that it was asked for and this file system does not tell.
+            checked, `unknown` means that this file system does not tell, or that a page or an app cannot ask for it.
         warm_ms: opens after that, in the same process.
     """
 

@@ -101,8 +101,8 @@ class InstrumentationTransport:
         """
         if "package:" not in self.device.told(f"pm path {APP}"):
             raise DeviceError(
-                f"{self.device.serial} does not have the app {APP}: install it with "
-                f"`adb -s {self.device.serial} install app.apk`, or take --transport native, which needs none."
+                f"{self.device.serial} does not have the app {APP}: install it (`make android` builds it) with "
+                f"`adb -s {self.device.serial} install APK`, or take --transport native, which needs none."
             )
         self.device.shell("mkdir", "-p", self.folder)
 

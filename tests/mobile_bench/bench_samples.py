@@ -1,11 +1,10 @@
-"""Hand-made timings and records, and settings for real ones that need not be good."""
+"""Hand-made timings and records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from mobile_bench.placement import CPU, Placement
-from mobile_bench.protocol import Settings
 from mobile_bench.record import (
     BundleIdentity,
     Conditions,
@@ -24,18 +23,6 @@ from odllm_export.agreement import Agreement
 
 UNTOLD = Conditions(temperature_c=None, thermal_status=None, battery_percent=None, charging=None)
 AGREEMENT = Agreement("model", min_overlap=1.0, cases=4, equal_lists=4, overlap=1.0, score_difference=1e-6)
-
-QUICK = Settings(
-    min_seconds=0,
-    min_calls=6,
-    min_rounds=3,
-    warm_loads=1,
-    memory_calls=2,
-    phase_calls=3,
-    warm_up_calls=1,
-    energy_seconds=0,
-)
-"""The least that passes and rounds can do."""
 
 
 def timing(

@@ -6,6 +6,9 @@ the files are real; the connection is not, which the loopback device is for.
 
 from __future__ import annotations
 
+import os
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mobile_bench.phone.adb import Adb
@@ -47,6 +50,37 @@ def make_local_phone(folder: Path) -> Adb:
     program = folder / "adb"
     _write_program(program, _ADB.format(folder=folder))
     return Adb(str(program))
+
+
+_INSTRUMENT = r"""#!/bin/sh
+# `am instrument -w -e requests FILE -e answers FILE COMPONENT` has the app's worker answer the file, as the app does.
+# What the file says lies on the phone lies below its folder.
+[ "$1" = instrument ] || exit 0
+shift 2
+while [ "$1" = -e ]; do
+    eval "$2=\$3"
+    shift 3
+done
+sed "s#/data/local/tmp#{folder}/tmp#g" "$requests" >"{folder}/requests"
+{worker} "{folder}/requests" "$answers" && echo 'INSTRUMENTATION_CODE: -1'
+"""
+
+
+def install_app(folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Have a phone's app answered for by a worker on this host, which makes the phone an emulator.
+
+    Args:
+        folder: of the phone.
+        command: of the worker; two files go behind it.
+        environment: that it needs.
+    """
+    variables = [f"{name}={environment[name]}" for name in environment.keys() - os.environ.keys()]
+    _write_program(
+        folder / "bin" / "am", _INSTRUMENT.format(folder=folder, worker=shlex.join(["env", *variables, *command]))
+    )
+    _write_program(folder / "bin" / "pm", "#!/bin/sh\necho package:base.apk\n")
+    properties = "[ro.kernel.qemu]: [1]\\n[ro.product.cpu.abi]: [x86_64]\\n[ro.product.model]: [here]\\n"
+    _write_program(folder / "bin" / "getprop", f"#!/bin/sh\nprintf '{properties}'\n")
 
 
 def set_thermal_status(folder: Path, status: int) -> None:

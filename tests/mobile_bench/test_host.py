@@ -3,7 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from bench_samples import QUICK
+from bench_settings import QUICK
 
 from mobile_bench.cell import Cell, make_cells
 from mobile_bench.compare import paired_ratio

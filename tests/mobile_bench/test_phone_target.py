@@ -5,7 +5,7 @@ import shutil
 import local_phone
 import native_kits
 import pytest
-from bench_samples import QUICK
+from bench_settings import QUICK
 
 from mobile_bench import power
 from mobile_bench.cell import make_cells

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import native_kits
 import pytest
-from bench_samples import QUICK
+from bench_settings import QUICK
 
 from mobile_bench import protocol
 from mobile_bench.cell import make_cells

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from bench_samples import QUICK
+from bench_settings import QUICK
 
 from mobile_bench.errors import BenchError
 from mobile_bench.self_check import self_check
