@@ -14,7 +14,7 @@ import java.io.IOException
  * Threads are looked for when the clock is made and by [lookForThreads]; the calling thread is to stay the same.
  */
 internal class ProcessorClock : Closeable {
-    private val own = ProcFile.openOrNull(File("/proc/thread-self/schedstat"))?.takeIf { it.firstNumber() > 0 }
+    private val own = ProcFile.openOrNull(File("/proc/thread-self/schedstat"))?.let(::counting)
     private val others = HashMap<String, OtherThread>()
     private val ownName = if (own == null) null else File("/proc/thread-self").canonicalFile.name
 
@@ -40,6 +40,13 @@ internal class ProcessorClock : Closeable {
     override fun close() {
         own?.close()
         for (thread in others.values) thread.file.close()
+    }
+
+    /** Some kernels have the file and count nothing in it. */
+    private fun counting(file: ProcFile): ProcFile? {
+        if (file.firstNumber() > 0) return file
+        file.close()
+        return null
     }
 
     private fun ownNs(file: ProcFile): Long {
