@@ -49,14 +49,6 @@ $(INTEROP)/.installed: pyproject.toml constraints-interop.txt
 	$(INTEROP)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-# The demo app's own bundles: trained on MovieLens, at two precisions, 2 MB together. See MOVIELENS.md beside them.
-android-bundle: ASSETS := android_demo/app/src/main/assets/bundles
-android-bundle: demo
-	for precision in fp32 int8-dynamic; do \
-		$(BIN)/odllm export runs/demo/models/compressed --dataset runs/demo/dataset --golden 40 --overwrite \
-			--precision $$precision --out $(ASSETS)/movielens-$$precision || exit; \
-	done
-
 interop: $(INTEROP)/.installed
 	$(INTEROP)/bin/python -m pytest tests/interop
 
@@ -110,6 +102,14 @@ android: $(INSTALLED)
 test-android: $(INSTALLED)
 	$(BIN)/python -m android_demo.tools fetch
 	$(BIN)/python -m pytest -m android
+
+# The demo app's own bundles: trained on MovieLens, at two precisions, 2 MB together. See MOVIELENS.md beside them.
+android-bundle: ASSETS := android_demo/app/src/main/assets/bundles
+android-bundle: demo
+	for precision in fp32 int8-dynamic; do \
+		$(BIN)/odllm export runs/demo/models/compressed --dataset runs/demo/dataset --golden 40 --overwrite \
+			--precision $$precision --out $(ASSETS)/movielens-$$precision || exit; \
+	done
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from filelock import FileLock
 
+from android_demo.tools import compilers, jvm_tests, modules, packages, project, toolchain
+from android_demo.tools.errors import AndroidBuildError, ToolError
+from android_demo.tools.steps import Steps
 from mobile_bench.device import host_conditions, host_device
 from mobile_bench.line_process import LineProcess
 from mobile_bench.protocol import InspectReply
@@ -35,30 +37,23 @@ class JvmWorker:
 
 def jvm_worker() -> JvmWorker:
     """Return the compiled worker, or skip where it cannot be compiled or run."""
-    pytest.importorskip("android_demo.tools", reason="the demo app's build is not in this checkout")
-    from android_demo.tools import compilers, jvm_tests, modules, packages, project, toolchain
-    from android_demo.tools.errors import AndroidBuildError
-    from android_demo.tools.steps import Steps
-
     if not packages.is_fetched([packages.KOTLIN, packages.RUNTIME]):
         pytest.skip("the app's compiler and runtime were not fetched: `python -m android_demo.tools fetch` does it")
     try:
         toolchain.require_jdk()
-        project.OUTPUTS.mkdir(exist_ok=True)
-        with FileLock(project.OUTPUTS / "worker.lock"):  # tests may run in several processes
-            steps = Steps(project.OUTPUTS, report=lambda _: None)
-            runtime = jvm_tests.loadable_runtime(steps)
-            library = modules.compile_module(project.Project(), steps, modules.RECOMMENDER)
-            main = Path(project.ROOT, "recommender/src/test/kotlin", f"{_MAIN.replace('.', '/')}.kt")
+        steps = Steps(project.OUTPUTS, report=lambda _: None)
+        runtime = jvm_tests.loadable_runtime(steps)
+        library = modules.compile_module(project.Project(), steps, modules.RECOMMENDER)
+        main = Path(project.ROOT, "recommender/src/test/kotlin", f"{_MAIN.replace('.', '/')}.kt")
 
-            def compile_main(folder: Path) -> None:
-                jars = [library, toolchain.runtime_classes()]
-                compilers.compile_kotlin([main], jars, folder, module="bench_main", friends=[library])
+        def compile_main(folder: Path) -> None:
+            jars = [library, toolchain.runtime_classes()]
+            compilers.compile_kotlin([main], jars, folder, module="bench_main", friends=[library])
 
-            classes = steps.run("bench-main", [main, library], [], compile_main)
+        classes = steps.run("bench-main", [main, library], [], compile_main)
+    except ToolError:
+        raise
     except AndroidBuildError as error:
-        if isinstance(error, toolchain.ToolError):
-            raise
         pytest.skip(str(error))
     jars = [classes, library, toolchain.runtime_classes(), toolchain.kotlin_standard_library()]
     command, environment = jvm_tests.java_command(runtime, jars)

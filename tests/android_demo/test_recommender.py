@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from bundles import make_bundles
 
+from android_demo.tools.jvm_tests import run_tests
+from android_demo.tools.modules import RECOMMENDER
+
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "android_demo" / "recommender" / "src" / "test"
 GUIDE = ROOT / "docs" / "android.md"
@@ -29,8 +32,7 @@ def bundles(make_model_folder, make_dataset, tmp_path_factory):
 @pytest.mark.android
 @pytest.mark.parametrize("name", classes())
 def test_the_library(name, project, steps, bundles):
-    run_tests = pytest.importorskip("android_demo.tools.jvm_tests").run_tests
-    said = run_tests(project, steps, ["recommender"], bundles, [name])
+    said = run_tests(project, steps, [RECOMMENDER], bundles, [name])
     assert re.search(r"^OK \(\d+ tests?\)", said, re.MULTILINE), said
 
 
