@@ -4,6 +4,7 @@
     items.jsonl        one item a line; the line is the item's row
     sequences.jsonl    one user a line, items by id in time order
     codes.json         the item codes, once there are any
+    user_texts.jsonl   what a language model wrote about users, if the source has such texts
 
 Everything after the import (`odllm codes`, `train`, `evaluate`, `export`) starts from `load_dataset`.
 """
@@ -23,7 +24,9 @@ from numpy.typing import NDArray
 
 from lcrec import dataset_files as files
 from lcrec.errors import DatasetError, ItemCodesError
+from lcrec.histories import Histories, LeaveOneOut
 from lcrec.items import Int32, Item, ItemCodes
+from lcrec.user_texts import UserTexts
 from odllm_artifact import write_folder
 
 __all__ = [
@@ -45,25 +48,6 @@ _SEARCHED_FOR_NEAREST = 20_000
 
 
 @dataclass(frozen=True, eq=False)
-class LeaveOneOut:
-    """The split the field uses: the last item of every user is for testing, the one before for validation.
-
-    Attributes:
-        train: one int32 array of rows a user, all but the last two.
-        validation_history: what precedes the validation item; the same as `train`.
-        validation_target: int32 `[users]`.
-        test_history: one int32 array of rows a user, all but the last.
-        test_target: int32 `[users]`.
-    """
-
-    train: tuple[Int32, ...]
-    validation_history: tuple[Int32, ...]
-    validation_target: Int32
-    test_history: tuple[Int32, ...]
-    test_target: Int32
-
-
-@dataclass(frozen=True, eq=False)
 class Dataset:
     """Who interacted with what, in which order.
 
@@ -71,8 +55,10 @@ class Dataset:
         name: what reports call it.
         items: the catalogue in row order.
         users: user ids.
-        sequences: int32 item rows of each user in time order, at least three.
+        sequences: int32 item rows of each user in time order, at least three. Whatever is given becomes a
+            `Histories`, one flat array.
         codes: the item codes by row, or None before `odllm codes`.
+        user_texts: what was written about users, by user id; empty where the source has no such texts.
 
     Raises:
         DatasetError: an id twice, a row outside the catalogue, a user with fewer than three interactions.
@@ -82,28 +68,43 @@ class Dataset:
     name: str
     items: tuple[Item, ...] = field(repr=False)
     users: tuple[str, ...] = field(repr=False)
-    sequences: tuple[Int32, ...] = field(repr=False)
+    sequences: Sequence[Int32] = field(repr=False)
     codes: ItemCodes | None = None
+    user_texts: Mapping[str, UserTexts] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         _check_ids("item", [item.id for item in self.items])
         _check_ids("user", self.users)
         if len(self.users) != len(self.sequences):
             raise DatasetError(f"{len(self.users)} users have {len(self.sequences)} sequences; expected one each")
-        for user, sequence in zip(self.users, self.sequences, strict=True):
-            if len(sequence) < MIN_INTERACTIONS:
-                raise DatasetError(
-                    f"user {user!r} has {len(sequence)} interactions; expected at least {MIN_INTERACTIONS}"
-                )
-            if sequence.min() < 0 or sequence.max() >= len(self.items):
-                raise DatasetError(f"user {user!r} has an item row outside 0 to {len(self.items) - 1}")
+        object.__setattr__(self, "sequences", Histories.of(self.sequences))
+        self._check_sequences()
         if self.codes is not None and self.codes.items != len(self.items):
             raise ItemCodesError(f"codes for {self.codes.items} items do not fit {len(self.items)} items")
 
-    @cached_property
+    def _check_sequences(self) -> None:
+        lengths = self.histories.lengths
+        short = np.flatnonzero(lengths < MIN_INTERACTIONS)
+        if len(short):
+            raise DatasetError(
+                f"user {self.users[short[0]]!r} has {lengths[short[0]]} interactions; "
+                f"expected at least {MIN_INTERACTIONS}"
+            )
+        rows = self.histories.joined()
+        outside = np.flatnonzero((rows < 0) | (rows >= len(self.items)))
+        if len(outside):
+            user = self.users[np.searchsorted(np.cumsum(lengths), outside[0], side="right")]
+            raise DatasetError(f"user {user!r} has an item row outside 0 to {len(self.items) - 1}")
+
+    @property
+    def histories(self) -> Histories:
+        """The sequences as what they are kept as."""
+        return Histories.of(self.sequences)
+
+    @property
     def interactions(self) -> int:
         """Interactions over all users."""
-        return sum(len(sequence) for sequence in self.sequences)
+        return int(self.histories.lengths.sum())
 
     @cached_property
     def item_ids(self) -> tuple[str, ...]:
@@ -157,7 +158,7 @@ class Dataset:
 
     def statistics(self) -> dict[str, Any]:
         """Return sizes, sequence lengths in interactions, sparsity (0 to 1) and code usage, ready for JSON."""
-        lengths = np.array([len(sequence) for sequence in self.sequences])
+        lengths = self.histories.lengths
         shortest, median, longest = np.quantile(lengths, (0, 0.5, 1)) if len(lengths) else (0, 0, 0)
         cells = max(len(self.users) * len(self.items), 1)
         return {
@@ -176,14 +177,7 @@ class Dataset:
 
     def split(self) -> LeaveOneOut:
         """Return the leave-one-out split; histories are views of `sequences`, not copies."""
-        train = tuple(sequence[:-2] for sequence in self.sequences)
-        return LeaveOneOut(
-            train=train,
-            validation_history=train,
-            validation_target=np.array([sequence[-2] for sequence in self.sequences], dtype=np.int32),
-            test_history=tuple(sequence[:-1] for sequence in self.sequences),
-            test_target=np.array([sequence[-1] for sequence in self.sequences], dtype=np.int32),
-        )
+        return self.histories.leave_one_out()
 
     def popularity(self, exclude_last: int = 2) -> NDArray[np.int64]:
         """Count how often each item occurs, int64 `[items]`.
@@ -191,8 +185,7 @@ class Dataset:
         Args:
             exclude_last: interactions at each sequence's end that do not count; 2 leaves the training part.
         """
-        kept = [sequence[: max(len(sequence) - exclude_last, 0)] for sequence in self.sequences]
-        rows = np.concatenate(kept) if kept else np.empty(0, dtype=np.int32)
+        rows = self.histories.without_last(exclude_last).joined()
         return np.bincount(rows, minlength=len(self.items)).astype(np.int64)
 
 
@@ -212,7 +205,10 @@ def load_dataset(folder: Path, *, with_codes: bool = True) -> Dataset:
     items = files.read_items(folder / "items.jsonl")
     rows = {item.id: row for row, item in enumerate(items)}
     users, sequences = files.read_sequences(folder / "sequences.jsonl", rows)
-    found = files.Counts(len(users), len(items), sum(len(sequence) for sequence in sequences))
+    found = files.Counts(len(users), len(items), len(sequences.rows))
+    texts_path = folder / "user_texts.jsonl"
+    texts = files.read_user_texts(texts_path, set(users), rows) if texts_path.exists() else {}
+    found.user_texts = len(texts)
     if found != header.counts:
         raise DatasetError(
             f"{folder} holds {found}, its dataset.json says {header.counts}. "
@@ -223,7 +219,7 @@ def load_dataset(folder: Path, *, with_codes: bool = True) -> Dataset:
     if with_codes and codes_path.exists():
         codes = files.read_codes(codes_path, [item.id for item in items])
     try:
-        return Dataset(header.name, items, users, sequences, codes)
+        return Dataset(header.name, items, users, sequences, codes, texts)
     except DatasetError as error:
         raise DatasetError(f"{folder}: {error}") from error
 
@@ -250,12 +246,15 @@ def save_dataset(
     Raises:
         ArtifactError: something is there already and `overwrite` is false, or it cannot be written.
     """
-    counts = files.Counts(len(dataset.users), len(dataset.items), dataset.interactions)
+    texts = {user: dataset.user_texts[user] for user in dataset.users if user in dataset.user_texts}
+    counts = files.Counts(len(dataset.users), len(dataset.items), dataset.interactions, len(texts))
     header = files.Header(files.SCHEMA_VERSION, dataset.name, counts, dict(repairs or {}), dict(source or {}))
     with write_folder(folder, overwrite=overwrite) as staging:
         files.write_header(staging / "dataset.json", header)
         files.write_items(staging / "items.jsonl", dataset.items)
         files.write_sequences(staging / "sequences.jsonl", dataset.users, dataset.sequences, dataset.item_ids)
+        if texts:
+            files.write_user_texts(staging / "user_texts.jsonl", texts)
         if dataset.codes is not None:
             method = codes_method or {"name": "imported"}
             save_codes(staging, dataset.codes, dataset.item_ids, method, dataset.codes.statistics())

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,9 @@ import msgspec
 import numpy as np
 
 from lcrec.errors import DatasetError, ItemCodesError, LcrecError
+from lcrec.histories import Histories
 from lcrec.items import Int32, Item, ItemCodes
+from lcrec.user_texts import UserTexts
 from odllm_artifact import ArtifactError, read_json, write_json
 
 SCHEMA_VERSION = 1
@@ -23,12 +26,13 @@ SCHEMA_VERSION = 1
 T = TypeVar("T")
 
 
-class Counts(msgspec.Struct):
+class Counts(msgspec.Struct, omit_defaults=True):
     """How much a dataset holds: a file cut off at a line's end is noticed by it."""
 
     users: int
     items: int
     interactions: int
+    user_texts: int = 0
 
 
 class Header(msgspec.Struct):
@@ -80,24 +84,45 @@ def read_items(path: Path) -> tuple[Item, ...]:
     return tuple(item for _, item in _read_lines(path, Item))
 
 
-def read_sequences(path: Path, row_of_id: Mapping[str, int]) -> tuple[tuple[str, ...], tuple[Int32, ...]]:
+def read_sequences(path: Path, row_of_id: Mapping[str, int]) -> tuple[tuple[str, ...], Histories]:
     """Read `sequences.jsonl` into user ids and int32 item rows.
 
     Raises:
         DatasetError: it is missing, a line is damaged, or an item is not in the table.
     """
     users: list[str] = []
-    sequences: list[Int32] = []
+    rows, lengths = array("i"), array("q")
     for line, record in _read_lines(path, _SequenceLine):
         try:
-            rows = [row_of_id[item_id] for item_id in record.items]
+            rows.extend([row_of_id[item_id] for item_id in record.items])
         except KeyError as error:
             raise DatasetError(
                 f"{path}, line {line}: user {record.user!r} has item {error.args[0]!r}, which is not in items.jsonl"
             ) from error
         users.append(record.user)
-        sequences.append(np.array(rows, dtype=np.int32))
-    return tuple(users), tuple(sequences)
+        lengths.append(len(record.items))
+    return tuple(users), Histories.of_lengths(np.frombuffer(rows, np.int32), np.frombuffer(lengths, np.int64))
+
+
+def read_user_texts(path: Path, users: Collection[str], row_of_id: Mapping[str, int]) -> dict[str, UserTexts]:
+    """Read `user_texts.jsonl`, by user id.
+
+    Raises:
+        DatasetError: a line is damaged, or about a user or an item that the dataset does not have.
+    """
+    texts: dict[str, UserTexts] = {}
+    for line, record in _read_lines(path, UserTexts):
+        if record.user not in users:
+            raise DatasetError(f"{path}, line {line}: user {record.user!r} is not in sequences.jsonl")
+        if record.user in texts:
+            raise DatasetError(f"{path}, line {line}: user {record.user!r} is there twice")
+        unknown = [intention.item for intention in record.intentions if intention.item not in row_of_id]
+        if unknown:
+            raise DatasetError(
+                f"{path}, line {line}: an intention means item {unknown[0]!r}, which is not in items.jsonl"
+            )
+        texts[record.user] = record
+    return texts
 
 
 def read_codes(path: Path, item_ids: Sequence[str]) -> ItemCodes:
@@ -125,6 +150,15 @@ def read_codes(path: Path, item_ids: Sequence[str]) -> ItemCodes:
         raise ItemCodesError(f"{path}: {error}") from error
 
 
+def read_codes_method(path: Path) -> dict[str, Any]:
+    """Read how the codes of `codes.json` were made.
+
+    Raises:
+        ItemCodesError: it is missing, damaged, or from a newer schema.
+    """
+    return _read_versioned(path, _CodesFile, ItemCodesError).method
+
+
 def write_header(path: Path, header: Header) -> None:
     """Write `dataset.json`."""
     write_json(path, msgspec.to_builtins(header))
@@ -132,7 +166,8 @@ def write_header(path: Path, header: Header) -> None:
 
 def write_items(path: Path, items: Iterable[Item]) -> None:
     """Write `items.jsonl`."""
-    path.write_bytes(b"".join(msgspec.json.encode(item) + b"\n" for item in items))
+    with path.open("wb") as file:
+        file.writelines(msgspec.json.encode(item) + b"\n" for item in items)
 
 
 def write_sequences(path: Path, users: Sequence[str], sequences: Sequence[Int32], item_ids: Sequence[str]) -> None:
@@ -141,7 +176,14 @@ def write_sequences(path: Path, users: Sequence[str], sequences: Sequence[Int32]
         _SequenceLine(user, [item_ids[row] for row in sequence.tolist()])
         for user, sequence in zip(users, sequences, strict=True)
     )
-    path.write_bytes(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+    with path.open("wb") as file:
+        file.writelines(msgspec.json.encode(line) + b"\n" for line in lines)
+
+
+def write_user_texts(path: Path, texts: Mapping[str, UserTexts]) -> None:
+    """Write `user_texts.jsonl`."""
+    with path.open("wb") as file:
+        file.writelines(msgspec.json.encode(text) + b"\n" for text in texts.values())
 
 
 def write_codes(

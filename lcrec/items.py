@@ -21,7 +21,7 @@ MIN_LEVELS, MAX_LEVELS = 2, 6
 Int32 = NDArray[np.int32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One thing that can be recommended.
 

@@ -9,7 +9,7 @@ from odllm_artifact.folder import partial_folder, resolve_output, write_folder
 from odllm_artifact.hashing import sha256_file, sha256_folder
 from odllm_artifact.json_file import read_json, write_json
 from odllm_artifact.progress import Progress, silent
-from odllm_artifact.text_file import write_text
+from odllm_artifact.text_file import resolve_output_file, write_text
 
 __all__ = [
     "ArtifactError",
@@ -18,6 +18,7 @@ __all__ = [
     "partial_folder",
     "read_json",
     "resolve_output",
+    "resolve_output_file",
     "sha256_file",
     "sha256_folder",
     "silent",

@@ -40,9 +40,16 @@ def require_file(path: Path, format_name: str) -> Path:
     Raises:
         DatasetError: nothing is there, or a folder.
     """
+    if path.is_dir():
+        raise DatasetError(f"{path} is a folder; the {format_name} format needs a file")
     if not path.is_file():
         raise DatasetError(f"{path} is missing; the {format_name} format needs this file")
     return path
+
+
+def name_of(path: Path) -> str:
+    """Return what a dataset read from this file is called: the file's name without its endings."""
+    return path.name.removeprefix(".").partition(".")[0] or path.name
 
 
 def hash_sources(paths: Iterable[Path]) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """Interactions as columns, and the steps from there to users' sequences.
 
-The readers of tables (MovieLens, CSV) fill the columns; each step drops or orders rows and counts them.
+The readers fill the columns block by block: ids are numbered as they come, and an interaction takes 16 bytes. Each
+step then drops or orders rows and counts them.
 """
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,23 +15,21 @@ from numpy.typing import NDArray
 
 from lcrec.dataset import MIN_INTERACTIONS
 from lcrec.errors import DatasetError
+from lcrec.histories import Histories
 from lcrec.importers.repairs import Repairs
 from lcrec.items import Int32
 
+Bool = NDArray[np.bool_]
+Int64 = NDArray[np.int64]
 
-class Vocabulary:
-    """Numbers ids in the order in which they first occur."""
 
-    def __init__(self) -> None:
-        self.number: dict[str, int] = {}
+class Vocabulary(dict[str, int]):
+    """Numbers ids in the order in which they first occur: `vocabulary[id]` is the id's number."""
 
-    def __getitem__(self, one: str) -> int:
-        return self.number.setdefault(one, len(self.number))
-
-    @property
-    def ids(self) -> list[str]:
-        """The ids by number."""
-        return list(self.number)
+    def __missing__(self, one: str) -> int:
+        """Give the next number to an id that is new."""
+        number = self[one] = len(self)
+        return number
 
 
 @dataclass
@@ -37,19 +38,41 @@ class Columns:
 
     users: Vocabulary = field(default_factory=Vocabulary)
     items: Vocabulary = field(default_factory=Vocabulary)
-    user: list[int] = field(default_factory=list)
-    item: list[int] = field(default_factory=list)
-    time: list[float] = field(default_factory=list)
+    _user: array[int] = field(default_factory=lambda: array("i"), repr=False)
+    _item: array[int] = field(default_factory=lambda: array("i"), repr=False)
+    _time: array[float] = field(default_factory=lambda: array("d"), repr=False)
 
-    def add(self, user_id: str, item_id: str, time: float) -> None:
-        """Append one interaction."""
-        self.user.append(self.users[user_id])
-        self.item.append(self.items[item_id])
-        self.time.append(time)
+    def __len__(self) -> int:
+        return len(self._user)
+
+    def add(self, users: Iterable[str], items: Iterable[str], times: NDArray[np.float64]) -> None:
+        """Append interactions: user ids, item ids and float64 times, one each."""
+        self._user.extend(map(self.users.__getitem__, users))
+        self._item.extend(map(self.items.__getitem__, items))
+        self._time.frombytes(times.tobytes())
+
+    def arrays(self) -> tuple[Int32, Int32, NDArray[np.float64]]:
+        """Return user numbers, item numbers and times, not copied: nothing may be added while they are in use."""
+        return np.frombuffer(self._user, np.int32), np.frombuffer(self._item, np.int32), np.frombuffer(self._time)
 
 
 @dataclass(frozen=True)
-class Sequences:
+class Limits:
+    """Which interactions stay.
+
+    Attributes:
+        min_rating: interactions rated below are dropped; None keeps all.
+        min_interactions: every user and every item keeps at least as many (the k of the k-core); 1 keeps all.
+        first_only: of a user's interactions with one item only the first in time stays.
+    """
+
+    min_rating: float | None = None
+    min_interactions: int = 1
+    first_only: bool = False
+
+
+@dataclass(frozen=True)
+class Remaining:
     """What is left of the columns.
 
     Attributes:
@@ -60,86 +83,107 @@ class Sequences:
 
     users: tuple[str, ...]
     items: tuple[str, ...]
-    sequences: tuple[Int32, ...]
+    sequences: Histories
 
 
-def to_sequences(columns: Columns, min_interactions: int, repairs: Repairs) -> Sequences:
-    """Drop what repeats or is too rare, put the rest in time order, and count it all.
+def to_sequences(columns: Columns, limits: Limits, repairs: Repairs, known_items: Bool | None = None) -> Remaining:
+    """Drop what repeats, is unknown or too rare, put the rest in time order, and count it all.
+
+    The order is LC-Rec's: repeats first, then items nobody knows anything of, then what is too rare.
 
     Args:
         columns: interactions in file order.
-        min_interactions: every user and every item keeps at least as many (the k of the k-core); 1 keeps all.
+        limits: what is dropped.
         repairs: where the counts go.
+        known_items: bool `[items]`, false for items whose interactions are dropped; None keeps all.
 
     Raises:
-        DatasetError: nothing is left.
+        DatasetError: there is nothing, or nothing is left.
     """
-    user = np.array(columns.user, dtype=np.int64)
-    item = np.array(columns.item, dtype=np.int64)
-    time = np.array(columns.time, dtype=np.float64)
-    kept = _without_duplicates(user, item, time)
-    repairs.add("duplicate_rows", len(user) - len(kept))
-    core = kept[in_core(user[kept], item[kept], min_interactions)]
+    user, item, time = columns.arrays()
+    if not len(user):
+        raise DatasetError("there are no interactions: the file is empty, or all are below --min-rating")
+    kept = _without_repeats(user, item, time, limits.first_only, repairs)
+    if known_items is not None:
+        known = known_items[item[kept]]
+        repairs.add("interactions_with_unknown_items", int((~known).sum()))
+        kept = kept[known]
+    k = limits.min_interactions
+    # Users who are too short to split go with the rest of the core: without them items may fall below its k.
+    core = kept[in_core(user[kept], item[kept], k, user_k=max(k, MIN_INTERACTIONS) if k > 1 else k)]
     repairs.add("interactions_outside_core", len(kept) - len(core))
-    long = core[np.bincount(user[core])[user[core]] >= MIN_INTERACTIONS] if len(core) else core
-    repairs.add("users_too_short", len(np.unique(user[core])) - len(np.unique(user[long])))
+    counts = np.bincount(user[core], minlength=len(columns.users))
+    repairs.add("users_too_short", int(((counts > 0) & (counts < MIN_INTERACTIONS)).sum()))
+    long = core[counts[user[core]] >= MIN_INTERACTIONS]
     if not len(long):
         raise DatasetError(
             f"none of {len(user)} interactions is left: every user needs {MIN_INTERACTIONS}, and users and "
-            f"items need {min_interactions} each. Lower --min-interactions or --min-rating."
+            f"items need {limits.min_interactions} each. Lower --min-interactions or --min-rating."
         )
-    _count_order(user[long], time[long], repairs)
     ordered = long[np.lexsort((time[long], user[long]))]  # stable: equal times stay in file order
+    _count_order(ordered, user[ordered], time[ordered], repairs)
     return _number_again(columns, user[ordered], item[ordered])
 
 
-def in_core(user: NDArray[np.int64], item: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
+def in_core(user: NDArray[np.integer], item: NDArray[np.integer], k: int, user_k: int | None = None) -> Bool:
     """Mark the interactions of the k-core.
 
     Dropping rare users makes items rare and the other way round, so it goes on until nothing changes.
 
     Args:
-        user: int64 `[interactions]` user numbers.
-        item: int64 `[interactions]` item numbers.
+        user: `[interactions]` user numbers.
+        item: `[interactions]` item numbers.
         k: the fewest interactions a user or item may keep.
+        user_k: the fewest a user may keep, if more than an item.
     """
     alive = np.ones(len(user), dtype=bool)
     while True:
         users = np.bincount(user[alive], minlength=user.max(initial=0) + 1)
         items = np.bincount(item[alive], minlength=item.max(initial=0) + 1)
-        still = alive & (users[user] >= k) & (items[item] >= k)
+        still = alive & (users[user] >= (user_k or k)) & (items[item] >= k)
         if still.sum() == alive.sum():
             return alive
         alive = still
 
 
-def _without_duplicates(
-    user: NDArray[np.int64], item: NDArray[np.int64], time: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Return the positions of the first row of every (user, item, time), ascending."""
+def _without_repeats(user: Int32, item: Int32, time: NDArray[np.float64], first_only: bool, repairs: Repairs) -> Int64:
+    """Return the positions of what does not repeat, ascending.
+
+    A row that repeats a user, item and time counts once. With `first_only` a user's item does, at its first time.
+    """
     order = np.lexsort((time, item, user))
-    same = np.zeros(len(order), dtype=bool)
-    same[1:] = (np.diff(user[order]) == 0) & (np.diff(item[order]) == 0) & (time[order][1:] == time[order][:-1])
-    return np.sort(order[~same])
+    again = np.zeros(len(order), dtype=bool)
+    again[1:] = (np.diff(user[order]) == 0) & (np.diff(item[order]) == 0)
+    same = again.copy()
+    same[1:] &= np.diff(time[order]) == 0
+    repairs.add("duplicate_rows", int(same.sum()))
+    if first_only:
+        repairs.add("repeated_items", int((again & ~same).sum()))
+    return np.sort(order[~(again if first_only else same)])
 
 
-def _count_order(user: NDArray[np.int64], time: NDArray[np.float64], repairs: Repairs) -> None:
-    """Count the users that were not in time order, and the interactions that share their time."""
-    by_user = np.argsort(user, kind="stable")
-    same_user = np.diff(user[by_user]) == 0
-    backwards = same_user & (np.diff(time[by_user]) < 0)
-    repairs.add("users_put_in_time_order", len(np.unique(user[by_user][1:][backwards])))
-    by_time = np.lexsort((time, user))
-    repairs.add("equal_times", int(((np.diff(user[by_time]) == 0) & (np.diff(time[by_time]) == 0)).sum()))
+def _count_order(rows: Int64, user: Int32, time: NDArray[np.float64], repairs: Repairs) -> None:
+    """Count the users that were not in time order, and the interactions that share their time.
+
+    Args:
+        rows: the rows in the file, sorted by user and time.
+        user: of each, sorted.
+        time: of each, sorted within its user.
+        repairs: where the counts go.
+    """
+    same_user = np.diff(user) == 0
+    moved = same_user & (np.diff(rows) < 0)
+    repairs.add("users_put_in_time_order", len(np.unique(user[1:][moved])))
+    repairs.add("equal_times", int((same_user & (np.diff(time) == 0)).sum()))
 
 
-def _number_again(columns: Columns, user: NDArray[np.int64], item: NDArray[np.int64]) -> Sequences:
+def _number_again(columns: Columns, user: Int32, item: Int32) -> Remaining:
     """Cut rows sorted by user into sequences, and number the items that are left from 0 on."""
-    items, row = np.unique(item, return_inverse=True)
-    users, start = np.unique(user, return_index=True)
-    user_ids, item_ids = columns.users.ids, columns.items.ids
-    return Sequences(
-        users=tuple(user_ids[number] for number in users),
-        items=tuple(item_ids[number] for number in items),
-        sequences=tuple(np.split(row.astype(np.int32), start[1:])),
+    left = np.bincount(item, minlength=len(columns.items)) > 0
+    row = (np.cumsum(left, dtype=np.int32) - 1)[item]
+    counts = np.bincount(user, minlength=len(columns.users))
+    return Remaining(
+        users=tuple(one for one, count in zip(columns.users, counts.tolist(), strict=True) if count),
+        items=tuple(one for one, stays in zip(columns.items, left.tolist(), strict=True) if stays),
+        sequences=Histories.of_lengths(row, counts[counts > 0]),
     )

@@ -3,10 +3,12 @@
 X.inter.json   user id -> item ids in time order
 X.item.json    item id -> {"title": …, "description": …}
 X.index.json   item id -> ["<a_240>", "<b_118>", "<c_21>", "<d_18>"]
+X.user.json    texts about users, which need not be there (`lcrec_users`)
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ import numpy as np
 from lcrec.dataset import MIN_INTERACTIONS, Dataset, Item, ItemCodes
 from lcrec.errors import DatasetError
 from lcrec.importers.imported import Imported, hash_sources, require_file
+from lcrec.importers.lcrec_users import parse_user_texts
 from lcrec.importers.repairs import Repairs
 from lcrec.importers.titles import clean_text, clean_title
 from lcrec.items import MAX_LEVELS, MIN_LEVELS, Int32
@@ -32,13 +35,14 @@ _TOKEN = re.compile(r"<([a-z])_([0-9]{1,9})>")
 
 
 class _Files:
-    """Where the three files of one dataset are."""
+    """Where the files of one dataset are."""
 
     def __init__(self, inter: Path) -> None:
         self.name = inter.name.removesuffix(".inter.json")
         self.inter = inter
         self.item = inter.with_name(f"{self.name}.item.json")
         self.index = inter.with_name(f"{self.name}.index.json")
+        self.user = inter.with_name(f"{self.name}.user.json")
 
 
 def import_lcrec(source: Path, *, name: str | None = None, with_codes: bool = True) -> Imported:
@@ -66,6 +70,10 @@ def import_lcrec(source: Path, *, name: str | None = None, with_codes: bool = Tr
     repairs.add("items_without_interactions_kept", len(ids) - len(np.unique(np.concatenate(sequences))))
     read = [files.inter, *([files.item] if table else []), *([files.index] if index else [])]
     dataset = Dataset(name or files.name.lower(), items, users, sequences, codes)
+    if files.user.is_file():
+        texts = parse_user_texts(_read_object(files.user), dataset, files.user, repairs)
+        dataset = dataclasses.replace(dataset, user_texts=texts)
+        read.append(files.user)
     return Imported(dataset, repairs.counts(), hash_sources(read))
 
 

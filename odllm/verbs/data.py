@@ -2,94 +2,98 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from odllm.console import out as console_out
-from odllm.console import print_json, print_table, say
+from odllm.console import print_json, print_table, progress_bar, say
+from odllm.importing import EMBEDDED, Format, Repeats, check_options, read_source
+from odllm.options import Json, Overwrite
+from odllm.verbs.add_items import add_items
+from odllm.verbs.sample import sample
 from odllm_artifact import resolve_output
 
 if TYPE_CHECKING:
     from lcrec.importers.imported import Imported
 
-EMBEDDED = "embedded:movielens"
-"""The word for the data that is shipped with the program."""
-
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.command("add-items")(add_items)
+app.command("sample")(sample)
 
-
-class Format(StrEnum):
-    """What the source looks like."""
-
-    lcrec = "lcrec"
-    movielens = "movielens"
-    csv = "csv"
-
-
-_OPTIONS_OF = {
-    Format.lcrec: {"--no-codes"},
-    Format.movielens: {"--min-rating", "--min-interactions"},
-    Format.csv: {
-        *("--min-rating", "--min-interactions"),
-        *("--user-column", "--item-column", "--time-column", "--title-column", "--rating-column"),
-    },
-}
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SRC",
+        help="File or folder to read: for csv and parquet the table, for amazon2018 and amazon2023 a category's "
+        "ratings (.csv) or reviews (.json, .jsonl), for steam the reviews, for lcrec the folder with X.inter.json or "
+        "that file, for movielens the folder with ratings.csv and movies.csv. All but parquet and lcrec may be gzip. "
+        f"The word {EMBEDDED} reads the MovieLens data shipped with the program.",
+    ),
+]
+FormatOption = Annotated[Format | None, typer.Option("--format", help=f"Format of SRC; not needed for {EMBEDDED}.")]
+Meta = Annotated[
+    Path | None,
+    typer.Option(
+        help="File with the items of an Amazon or Steam dump, for titles and texts; items it does not know are dropped."
+    ),
+]
+MinRating = Annotated[
+    float | None,
+    typer.Option(help="Keep interactions rated at least this. Default: 4 stars for movielens, all for the others."),
+]
+MinInteractions = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Keep users and items with at least this many interactions, repeated until all have them. "
+        "Default: 1 for csv and parquet, 5 for the others.",
+    ),
+]
+RepeatsOption = Annotated[
+    Repeats | None,
+    typer.Option(
+        help="An item that a user comes back to: keep every time, or the first only. Default: first for amazon2018, "
+        "amazon2023 and steam, keep for csv and parquet."
+    ),
+]
+RequireTitles = Annotated[bool, typer.Option("--require-titles", help="Drop items that --meta has no title for, too.")]
+NoCodes = Annotated[bool, typer.Option("--no-codes", help="Leave out the item codes of an lcrec source.")]
+UserColumn = Annotated[str | None, typer.Option(help="The users' column of a csv or parquet. Default: user.")]
+ItemColumn = Annotated[str | None, typer.Option(help="The items' column of a csv or parquet. Default: item.")]
+TimeColumn = Annotated[str | None, typer.Option(help="The time column, a number in a csv. Default: timestamp.")]
+TitleColumn = Annotated[str | None, typer.Option(help="The title column. Default: title, if there is one.")]
+RatingColumn = Annotated[str | None, typer.Option(help="The rating column. Default: rating, if there is one.")]
 
 
 @app.command("import")
 def import_data(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SRC",
-            help="Folder or file to read: for lcrec the folder with X.inter.json or that file, for movielens the "
-            f"folder with ratings.csv and movies.csv, for csv the table. The word {EMBEDDED} reads the "
-            "MovieLens data shipped with the program.",
-        ),
-    ],
+    source: Source,
     out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
-    format_: Annotated[
-        Format | None, typer.Option("--format", help=f"Format of SRC; not needed for {EMBEDDED}.")
-    ] = None,
+    format_: FormatOption = None,
     name: Annotated[str | None, typer.Option(help="What reports call the dataset. Default: taken from SRC.")] = None,
-    min_rating: Annotated[
-        float | None,
-        typer.Option(help="Keep interactions rated at least this. Default: 4 stars for movielens, all for csv."),
-    ] = None,
-    min_interactions: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Keep users and items with at least this many interactions, repeated until all have them. "
-            "Default: 5 for movielens, 1 for csv.",
-        ),
-    ] = None,
-    no_codes: Annotated[bool, typer.Option("--no-codes", help="Leave out the item codes of an lcrec source.")] = False,
-    user_column: Annotated[
-        str | None, typer.Option(help="Header of the users' column of a csv. Default: user.")
-    ] = None,
-    item_column: Annotated[
-        str | None, typer.Option(help="Header of the items' column of a csv. Default: item.")
-    ] = None,
-    time_column: Annotated[
-        str | None, typer.Option(help="Header of the time column of a csv, a number. Default: timestamp.")
-    ] = None,
-    title_column: Annotated[
-        str | None, typer.Option(help="Header of the title column of a csv. Default: title, if there is one.")
-    ] = None,
-    rating_column: Annotated[
-        str | None, typer.Option(help="Header of the rating column of a csv. Default: rating, if there is one.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a folder that is there already.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    meta: Meta = None,
+    min_rating: MinRating = None,
+    min_interactions: MinInteractions = None,
+    repeats: RepeatsOption = None,
+    require_titles: RequireTitles = False,
+    no_codes: NoCodes = False,
+    user_column: UserColumn = None,
+    item_column: ItemColumn = None,
+    time_column: TimeColumn = None,
+    title_column: TitleColumn = None,
+    rating_column: RatingColumn = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
 ) -> None:
     """Read interaction data and write a dataset folder; what was mended on the way is counted."""
     given: dict[str, Any] = {
+        "--meta": meta,
         "--min-rating": min_rating,
         "--min-interactions": min_interactions,
+        "--repeats": repeats,
+        "--require-titles": require_titles or None,
         "--no-codes": no_codes or None,
         "--user-column": user_column,
         "--item-column": item_column,
@@ -98,9 +102,10 @@ def import_data(
         "--rating-column": rating_column,
     }
     options = {option: value for option, value in given.items() if value is not None}
-    kind = _check_options(source, format_, options)
+    kind = check_options(source, format_, options)
     resolve_output(out, overwrite=overwrite)
-    imported = _read(kind, source, name, options)
+    with progress_bar("import") as progress:
+        imported = read_source(kind, source, name, options, progress)
     imported.save(out, overwrite=overwrite)
     _print_import(imported, out, as_json)
 
@@ -108,7 +113,7 @@ def import_data(
 @app.command("stats")
 def stats(
     dataset: Annotated[Path, typer.Argument(metavar="DIR", help="Dataset folder to look at.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print how many users, items and interactions a dataset has, how long sequences are, how codes are used."""
     from lcrec.dataset import load_dataset
@@ -148,49 +153,6 @@ def print_code_statistics(statistics: dict[str, Any]) -> None:
     )
 
 
-def _check_options(source: str, kind: Format | None, options: dict[str, Any]) -> Format:
-    """Return the format; refuse options that it does not have."""
-    if source == EMBEDDED:
-        kind = kind or Format.movielens
-        if kind is not Format.movielens:
-            raise typer.BadParameter(f"{EMBEDDED} is of the format movielens, not {kind.value}")
-    if kind is None:
-        raise typer.BadParameter("say which format SRC has: --format lcrec, movielens or csv")
-    foreign = [option for option in options if option not in _OPTIONS_OF[kind]]
-    if foreign:
-        raise typer.BadParameter(f"{foreign[0]} has no meaning for --format {kind.value}")
-    return kind
-
-
-def _read(kind: Format, source: str, name: str | None, options: dict[str, Any]) -> Imported:
-    """Call the reader of the format with the options that were given."""
-    limits = {
-        option.removeprefix("--").replace("-", "_"): options[option]
-        for option in ("--min-rating", "--min-interactions")
-        if option in options
-    }
-    if kind is Format.lcrec:
-        from lcrec.importers.lcrec_format import import_lcrec
-
-        return import_lcrec(Path(source), name=name, with_codes="--no-codes" not in options)
-    if kind is Format.movielens:
-        from lcrec.embedded import embedded_movielens
-        from lcrec.importers.movielens import import_movielens
-
-        folder = embedded_movielens() if source == EMBEDDED else Path(source)
-        return import_movielens(folder, name=name or "movielens", **limits)
-    from lcrec.importers.csv_format import CsvColumns, import_csv
-
-    columns = CsvColumns(
-        user=options.get("--user-column", CsvColumns.user),
-        item=options.get("--item-column", CsvColumns.item),
-        timestamp=options.get("--time-column", CsvColumns.timestamp),
-        title=options.get("--title-column"),
-        rating=options.get("--rating-column"),
-    )
-    return import_csv(Path(source), name=name, columns=columns, **limits)
-
-
 def _print_import(imported: Imported, out: Path, as_json: bool) -> None:
     figures = imported.dataset.statistics()
     if as_json:
@@ -210,9 +172,9 @@ def _print_figures(figures: dict[str, Any]) -> None:
 
 
 def _print_repairs(repairs: dict[str, int]) -> None:
-    """Print each repair that happened with its sentence."""
+    """Print how often each repair happened and its sentence, one a line."""
     from lcrec.importers.repairs import REPAIRS
 
-    if repairs:
-        rows = [[REPAIRS.get(name, name), f"{count:,}"] for name, count in repairs.items()]
-        print_table("repairs", ["what", "count"], rows)
+    width = max((len(f"{count:,}") for count in repairs.values()), default=0)
+    for name, count in repairs.items():
+        console_out.print(f"{count:{width},}  {REPAIRS.get(name, name)}", highlight=False, markup=False, soft_wrap=True)

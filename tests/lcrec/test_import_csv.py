@@ -1,11 +1,17 @@
+import csv
+import gzip
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcrec.errors import DatasetError
-from lcrec.importers.csv_format import CsvColumns, import_csv
-from lcrec.importers.interactions import in_core
+from lcrec.importers import csv_table
+from lcrec.importers.csv_format import import_csv
+from lcrec.importers.csv_table import open_table
+from lcrec.importers.interactions import Limits, in_core
+from lcrec.importers.table import TableColumns
 
 
 @pytest.fixture
@@ -50,8 +56,8 @@ def test_csv_may_start_with_a_byte_order_mark_and_end_lines_as_windows_does(tabl
 
 def test_csv_headers_can_be_named(table):
     path = table("1,ann,A &amp; B,a,5", "2,ann,B,b,5", "3,ann,C,c,5", header="when,who,label,what,stars")
-    columns = CsvColumns("who", "what", "when", title="label", rating="stars")
-    imported = import_csv(path, columns=columns, min_rating=4)
+    columns = TableColumns("who", "what", "when", title="label", rating="stars")
+    imported = import_csv(path, columns=columns, limits=Limits(min_rating=4))
     assert [item.title for item in imported.dataset.items] == ["A & B", "B", "C"]
 
 
@@ -76,7 +82,7 @@ def test_csv_short_users_are_dropped_with_the_items_only_they_had(table):
 
 def test_csv_ratings_below_the_minimum_are_dropped(table):
     lines = [f"{line},{stars}" for line, stars in zip([*ANN, "ann,d,4"], (5, 4, 4, 3), strict=True)]
-    imported = import_csv(table(*lines, header="user,item,timestamp,rating"), min_rating=4)
+    imported = import_csv(table(*lines, header="user,item,timestamp,rating"), limits=Limits(min_rating=4))
     assert ids(imported) == {"ann": ["a", "b", "c"]}
     assert imported.repairs == {"interactions_below_min_rating": 1}
 
@@ -84,7 +90,9 @@ def test_csv_ratings_below_the_minimum_are_dropped(table):
 def test_csv_core_is_taken_again_and_again(table):
     lines = [f"{user},{item},{time}" for user in ("ann", "bob", "cid") for time, item in enumerate("abc")]
     # dan holds d up and d holds dan up, until e falls.
-    imported = import_csv(table(*lines, "dan,a,1", "dan,d,2", "dan,e,3", "ann,d,7", "bob,d,8"), min_interactions=3)
+    imported = import_csv(
+        table(*lines, "dan,a,1", "dan,d,2", "dan,e,3", "ann,d,7", "bob,d,8"), limits=Limits(min_interactions=3)
+    )
     assert set(imported.dataset.item_ids) == {"a", "b", "c"}
     assert imported.repairs["interactions_outside_core"] == 5
 
@@ -103,7 +111,7 @@ def test_csv_without_titles_has_empty_ones(table):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("bob,a", r"log\.csv, line 5: 2 fields; the header has 3"),
+        ("bob,a", r"log\.csv, line 5: 2 fields; expected 3"),
         ("bob,a,1,2", "line 5: 4 fields"),
         ("bob,a,yesterday", "line 5: timestamp is 'yesterday'; expected a number"),
         ("bob,a,nan", "line 5: timestamp is 'nan'"),
@@ -120,7 +128,7 @@ def test_csv_damaged_row_is_refused_with_its_line(table, line, message):
 
 def test_csv_bad_rating_is_refused_with_its_line(table):
     with pytest.raises(DatasetError, match="line 2: rating is 'good'"):
-        import_csv(table("ann,a,1,good", header="user,item,timestamp,rating"), min_rating=3)
+        import_csv(table("ann,a,1,good", header="user,item,timestamp,rating"), limits=Limits(min_rating=3))
 
 
 def test_csv_missing_column_names_the_nearest(table):
@@ -128,7 +136,7 @@ def test_csv_missing_column_names_the_nearest(table):
         import_csv(table(header="user,item,timestmp"))
 
 
-@pytest.mark.parametrize("columns", [CsvColumns(title="label"), CsvColumns(rating="stars")])
+@pytest.mark.parametrize("columns", [TableColumns(title="label"), TableColumns(rating="stars")])
 def test_csv_optional_column_asked_for_by_name_must_be_there(table, columns):
     with pytest.raises(DatasetError, match=r"no column '(label|stars)'"):
         import_csv(table(*ANN), columns=columns)
@@ -136,7 +144,7 @@ def test_csv_optional_column_asked_for_by_name_must_be_there(table, columns):
 
 def test_csv_rating_limit_without_ratings_is_refused(table):
     with pytest.raises(DatasetError, match="--min-rating"):
-        import_csv(table(*ANN), min_rating=4)
+        import_csv(table(*ANN), limits=Limits(min_rating=4))
 
 
 def test_csv_that_is_missing_is_named(tmp_path):
@@ -159,7 +167,7 @@ def test_csv_that_is_not_utf8_is_refused(table):
 
 def test_csv_of_which_nothing_is_left_says_which_option_to_lower(table):
     with pytest.raises(DatasetError, match=r"none of 3 interactions is left.*--min-interactions"):
-        import_csv(table(*ANN), min_interactions=5)
+        import_csv(table(*ANN), limits=Limits(min_interactions=5))
 
 
 events = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 6), st.integers(0, 9)), min_size=1, max_size=40)
@@ -199,3 +207,74 @@ def test_csv_sequences_are_the_sorted_different_rows(events, tmp_path_factory):
     else:
         with pytest.raises(DatasetError, match="is left"):
             import_csv(path)
+
+
+fields = st.text(st.sampled_from('ab ,\t"\n'), max_size=4)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.lists(st.tuples(fields, fields), max_size=12),
+    delimiter=st.sampled_from(",\t"),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_table_is_read_as_the_csv_module_reads_it(rows, delimiter, end, tmp_path_factory):
+    path = tmp_path_factory.mktemp("csv") / "log.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter, lineterminator=end).writerows([("one", "two"), *rows])
+    with pytest.MonkeyPatch.context() as patch, open_table(path, ["two", "one"], ["three"]) as table:
+        patch.setattr(csv_table, "ROWS_A_BLOCK", 3)
+        blocks = list(table.blocks)
+    read = [row for block in blocks for row in zip(block.texts(1), block.texts(0), block.texts(2), strict=True)]
+    assert read == [(one.strip(), two.strip(), "") for one, two in rows]
+    with path.open(newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter)
+        assert [line for block in blocks for line in block.lines] == [reader.line_num for _ in reader][1:]
+
+
+def test_csv_blank_lines_do_not_end_it(table, monkeypatch):
+    monkeypatch.setattr(csv_table, "ROWS_A_BLOCK", 2)
+    path = table(ANN[0], "", "", "", "", *ANN[1:], "ann,d")
+    with pytest.raises(DatasetError, match="line 9: 2 fields"):
+        import_csv(path)
+
+
+def test_csv_damage_behind_a_quoted_field_is_refused_with_its_line(table, monkeypatch):
+    monkeypatch.setattr(csv_table, "ROWS_A_BLOCK", 2)
+    path = table(*ANN, 'ann,"d\ne",4', "ann,f", header="user,item,timestamp")
+    with pytest.raises(DatasetError, match="line 7: 2 fields"):
+        import_csv(path)
+
+
+def test_csv_may_be_gzip(table, tmp_path):
+    path = tmp_path / "packed.csv.gz"
+    path.write_bytes(gzip.compress(table(*ANN).read_bytes()))
+    imported = import_csv(path)
+    assert ids(imported) == {"ann": ["a", "b", "c"]}
+    assert imported.dataset.name == "packed"
+
+
+def test_csv_first_interaction_with_an_item_can_be_the_only_one(table):
+    imported = import_csv(table("ann,a,9", *ANN, "ann,b,2"), limits=Limits(first_only=True))
+    assert ids(imported) == {"ann": ["a", "b", "c"]}
+    assert imported.repairs == {"duplicate_rows": 1, "repeated_items": 1}
+
+
+def test_every_item_keeps_its_two_interactions_where_users_need_three(table):
+    """Dan is too short; without him item d has one interaction, and without that Cat is too short as well."""
+    users = {"ann": "abc", "bob": "abc", "cat": "abd", "dan": "ad"}
+    lines = [f"{user},{item},{time}" for user, items in users.items() for time, item in enumerate(items)]
+    imported = import_csv(table(*lines), limits=Limits(min_interactions=2))
+    assert imported.dataset.users == ("ann", "bob")
+    assert imported.dataset.popularity(exclude_last=0).tolist() == [2, 2, 2]
+
+
+def test_blank_lines_in_front_do_not_decide_the_delimiter(table, tmp_path):
+    tabs = tmp_path / "tabs.tsv"
+    tabs.write_text("\n\n" + table(*ANN).read_text().replace(",", "\t"))
+    assert ids(import_csv(tabs)) == ids(import_csv(table(*ANN)))
+
+
+def test_a_table_without_rows_is_called_empty(table):
+    with pytest.raises(DatasetError, match="there are no interactions"):
+        import_csv(table())

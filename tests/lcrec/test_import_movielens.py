@@ -2,6 +2,7 @@ import pytest
 
 from lcrec.embedded import embedded_movielens
 from lcrec.errors import DatasetError
+from lcrec.importers.interactions import Limits
 from lcrec.importers.movielens import import_movielens
 
 
@@ -24,7 +25,7 @@ def ids(imported):
 
 
 def test_movielens_likes_become_sequences(movielens):
-    imported = import_movielens(movielens, min_interactions=2)
+    imported = import_movielens(movielens, limits=Limits(4.0, 2))
     assert ids(imported) == {"1": ["2", "3", "1"], "2": ["1", "2", "3"]}
     assert imported.repairs == {
         "users_put_in_time_order": 1,
@@ -34,7 +35,7 @@ def test_movielens_likes_become_sequences(movielens):
 
 
 def test_movielens_titles_and_genres_are_in_the_order_of_the_films(movielens):
-    items = import_movielens(movielens, min_interactions=2).dataset.items
+    items = import_movielens(movielens, limits=Limits(4.0, 2)).dataset.items
     assert [item.title for item in items] == ["Toy Story (1995)", "Heat (1995)", "American President, The (1995)"]
     assert [item.text for item in items] == ["Animation Comedy", "", "Drama"]
 
@@ -43,7 +44,7 @@ def test_movielens_year_of_its_own_column_joins_the_title(movielens):
     (movielens / "movies.csv").write_text(
         "movieId,title,year,genres\n1,Toy Story,1995.0,Comedy\n2,Heat,,Drama\n3,,1999,Drama\n9,X,1990,Drama\n"
     )
-    items = import_movielens(movielens, min_interactions=2).dataset.items
+    items = import_movielens(movielens, limits=Limits(4.0, 2)).dataset.items
     assert [item.title for item in items] == ["Toy Story (1995)", "Heat", "Item 3"]
 
 

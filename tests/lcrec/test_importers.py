@@ -9,7 +9,7 @@ from lcrec.embedded.make_movielens import main as make_movielens
 from lcrec.importers.lcrec_format import import_lcrec
 from lcrec.importers.movielens import import_movielens
 from lcrec.importers.repairs import REPAIRS, Repairs
-from lcrec.importers.titles import clean_text, clean_title
+from lcrec.importers.titles import clean_markup, clean_text, clean_title
 
 
 def ids(imported):
@@ -35,6 +35,22 @@ def ids(imported):
 )
 def test_titles_are_tidied(title, clean):
     assert clean_title(title, "7", Repairs()) == clean
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("<b>Bold</b>, plain", "Bold, plain"),
+        ("&lt;p&gt;One&lt;/p&gt;<P>Two</P>", "One Two"),
+        ("A<br/>B<!-- not said --> C", "A B C"),
+        ("Lamp <script type='x'>var a = '<b>';</script>shade<style>p {}</style>", "Lamp shade"),
+        ("cut <script>var a", "cut"),
+        ("3 < 4 and 5 > 2, I <3 it", "3 < 4 and 5 > 2, I <3 it"),
+        ("R&amp;D", "R&D"),
+    ],
+)
+def test_markup_is_left_out(text, clean):
+    assert clean_markup(text, Repairs()) == clean
 
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=30))

@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 
 import pytest
 import typer
@@ -63,7 +64,7 @@ def test_import_prints_figures_and_repairs_as_json(log, tmp_path):
 def test_import_tells_people_what_it_mended(log, tmp_path):
     log.write_text(log.read_text() + "u9,i1,1,Item name 1\n")
     result = run("data", "import", "--format", "csv", log, "--out", tmp_path / "out")
-    assert "users with fewer than three interactions" in result.stdout
+    assert "\n1  users with fewer than three interactions, too few to split; dropped\n" in result.stdout
 
 
 def test_import_of_the_embedded_data_needs_no_format(tmp_path):
@@ -91,13 +92,81 @@ def test_import_takes_column_names_and_limits(log, tmp_path):
     assert printed["repairs"] == {"interactions_outside_core": 1, "items_without_interactions": 1}
 
 
+@pytest.fixture
+def lamps(tmp_path):
+    """Ratings of five lamps by five users, each lamp but the last with a row of metadata."""
+    rows = [f"B00LAMP00{item},A{user}USER,4.0,{10 * user + item}" for user in range(5) for item in range(6)]
+    (tmp_path / "Lamps.csv").write_text("\n".join(rows) + "\n")
+    meta = [json.dumps({"asin": f"B00LAMP00{item}", "title": f"Lamp {item}" if item else ""}) for item in range(5)]
+    (tmp_path / "meta_Lamps.json").write_text("\n".join(meta) + "\n")
+    return tmp_path / "Lamps.csv"
+
+
+def test_import_of_a_dump_takes_its_metadata_and_options(lamps, tmp_path):
+    meta = lamps.with_name("meta_Lamps.json")
+    printed = run_json("data", "import", "--format", "amazon2018", lamps, "--meta", meta, "--out", tmp_path / "out")
+    assert (printed["users"], printed["items"], printed["interactions"]) == (5, 5, 25)
+    assert printed["repairs"]["interactions_with_unknown_items"] == 5
+    titled = run_json(
+        "data", "import", "--format", "amazon2018", lamps, "--meta", meta, "--out", tmp_path / "titled",
+        "--require-titles", "--min-interactions", 3, "--repeats", "keep", "--min-rating", 2,
+    )  # fmt: skip
+    assert titled["items"] == 4
+
+
+def test_import_reads_parquet(log, tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from pyarrow import csv, parquet
+
+    parquet.write_table(csv.read_csv(log), tmp_path / "log.parquet")
+    printed = run_json("data", "import", "--format", "parquet", tmp_path / "log.parquet", "--out", tmp_path / "out")
+    assert (printed["name"], printed["users"], printed["items"]) == ("log", 6, 8)
+
+
+def test_import_reads_steam(tmp_path):
+    lines = [
+        f"{{u'username': u'u{user}', u'product_id': u'{game}', u'date': u'2017-01-0{game}'}}"
+        for user in range(5)
+        for game in range(1, 6)
+    ]
+    (tmp_path / "steam_reviews.json").write_text("\n".join(lines))
+    source = tmp_path / "steam_reviews.json"
+    printed = run_json("data", "import", "--format", "steam", source, "--out", tmp_path / "out", "--name", "steam")
+    assert (printed["name"], printed["users"], printed["items"], printed["repairs"]) == ("steam", 5, 5, {})
+
+
+@pytest.mark.parametrize("stop", [0, 1])
+def test_import_that_is_stopped_leaves_nothing_behind(lamps, tmp_path, monkeypatch, stop):
+    @contextmanager
+    def stopping(title):
+        reports = iter(range(stop + 1))
+
+        def report(done, total, note=""):
+            if next(reports) == stop:
+                raise KeyboardInterrupt
+
+        yield report
+
+    monkeypatch.setattr(data, "progress_bar", stopping)
+    before = sorted(tmp_path.iterdir())
+    meta = lamps.with_name("meta_Lamps.json")
+    result = run("data", "import", "--format", "amazon2018", lamps, "--meta", meta, "--out", tmp_path / "out")
+    assert result.exit_code == 130
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["log.csv"], "--format lcrec, movielens or csv"),
+        (["log.csv"], "--format lcrec, movielens, csv"),
         (["embedded:movielens", "--format", "csv"], "of the format movielens"),
         (["log.csv", "--format", "lcrec", "--min-rating", "3"], "--min-rating has no meaning"),
-        (["log.csv", "--format", "parquet"], "parquet"),
+        (["log.csv", "--format", "csv", "--meta", "m.json"], "--meta has no meaning"),
+        (["log.csv", "--format", "csv", "--rating-column", "stars"], "needs --min-rating"),
+        (["log.csv", "--format", "amazon2018", "--title-column", "t"], "--title-column has no meaning"),
+        (["log.csv", "--format", "amazon2018", "--require-titles"], "needs --meta"),
+        (["log.csv", "--format", "steam", "--min-rating", "3"], "--min-rating has no meaning"),
+        (["log.csv", "--format", "orc"], "parquet"),
     ],
 )
 def test_import_options_that_make_no_sense_are_usage_errors(arguments, message, tmp_path):
@@ -164,3 +233,14 @@ def test_codes_of_an_impossible_shape_are_usage_errors(dataset, option):
 
 def test_codes_for_no_dataset_say_how_to_make_one(tmp_path):
     assert "odllm data import" in refusal("codes", tmp_path)
+
+
+def test_a_sample_has_so_many_users_and_a_name_that_says_so(dataset, tmp_path):
+    printed = run_json("data", "sample", dataset, "--users", "4", "--out", tmp_path / "some")
+    assert (printed["users"], printed["items"], printed["name"]) == (4, 8, "log-4")
+
+
+def test_a_sample_does_not_overwrite_what_it_is_drawn_from(dataset):
+    assert "choose another folder" in refusal(
+        "data", "sample", dataset, "--users", "4", "--out", dataset, "--overwrite"
+    )
