@@ -59,6 +59,30 @@ def resolve_collisions(quantization: Quantization, width: int) -> Resolution:
     return Resolution(after, last_code_changed=int(changed.sum()), moved=int(moved.sum()))
 
 
+def place_new(quantization: Quantization, width: int, taken: Int32) -> Int32:
+    """Return codes of new items, int32 `[items, levels]`; the items that have codes keep theirs.
+
+    A new item gets its nearest codes, or if an item has them the nearest last code that is free, or if all last codes
+    are taken the nearest path that has room. Only when every path is taken it shares its nearest codes.
+
+    Args:
+        quantization: nearest codes of the new items, in the order in which they are placed.
+        width: codes at every level.
+        taken: int32 `[known items, levels]`.
+    """
+    dealer = _Dealer(quantization, width)
+    dealer.taken.clear()
+    for *path, last in taken.tolist():
+        dealer.taken.setdefault(tuple(path), set()).add(last)
+    for row, (*path, last) in enumerate(quantization.codes.tolist()):
+        below = dealer.taken.setdefault(tuple(path), set())
+        if last in below:
+            dealer.move(row)
+        else:
+            below.add(last)
+    return dealer.codes
+
+
 def _colliding_groups(codes: Int32) -> list[NDArray[np.int64]]:
     """Return the rows of each group that shares all but the last code and has a collision within."""
     _, prefix = np.unique(codes[:, :-1], axis=0, return_inverse=True)

@@ -73,7 +73,7 @@ def build_item_codes(
     """
     vectors = vectors or VectorConfig()
     width = default_width(len(dataset.items)) if width is None else width
-    _check(dataset, levels, width)
+    check_shape(dataset, levels, width)
     quantization = _quantize(dataset, levels, width, seed, progress, vectors)
     resolution = resolve_collisions(quantization, width)
     progress(levels + 2, levels + 2)
@@ -107,7 +107,12 @@ def _quantize(
         return quantize(points, levels, width, seed, on_level)
 
 
-def _check(dataset: Dataset, levels: int, width: int) -> None:
+def check_shape(dataset: Dataset, levels: int, width: int) -> None:
+    """Refuse codes that cannot be.
+
+    Raises:
+        ItemCodesError: levels outside 2 to 6, a width outside 2 to 65,536, or a dataset without items.
+    """
     if not dataset.items:
         raise ItemCodesError(f"dataset {dataset.name} has no items to give codes to")
     if not MIN_LEVELS <= levels <= MAX_LEVELS:

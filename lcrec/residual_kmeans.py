@@ -9,7 +9,7 @@ the same structure.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ Float32 = NDArray[np.float32]
 
 MINI_BATCH_FROM = 100_000
 """Items from which on the centres come from mini-batches: whole passes would take minutes."""
+
+_ROWS = 65_536
+"""Items whose distances to all centres are held at once."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,19 @@ class Quantization:
         everyone = np.arange(len(self.vectors))
         left = [self.residual(everyone, self.codes[:, : level + 1]) for level in range(len(self.centers))]
         return [float((one.astype(np.float64) ** 2).sum()) / energy for one in left]
+
+
+def nearest_path(vectors: Float32, centers: Sequence[Float32]) -> Int32:
+    """Return int32 `[items, levels]`: level by level the centre nearest to what the levels above left over."""
+    codes = np.empty((len(vectors), len(centers)), dtype=np.int32)
+    for start in range(0, len(vectors), _ROWS):
+        left = vectors[start : start + _ROWS]
+        for depth, level in enumerate(centers):
+            squares = (level.astype(np.float64) ** 2).sum(axis=1)  # of the distance, the part that differs
+            nearest = (squares - 2.0 * (left @ level.T)).argmin(axis=1)
+            codes[start : start + _ROWS, depth] = nearest
+            left = left - level[nearest]
+    return codes
 
 
 def quantize(vectors: Float32, levels: int, width: int, seed: int, on_level: Callable[[int], None]) -> Quantization:

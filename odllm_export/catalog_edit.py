@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -31,6 +32,9 @@ from odllm_export.golden_check import golden_difference, read_golden, recompute_
 from odllm_export.memory_estimate import catalog_memory_bytes
 from odllm_export.new_items import NewItem, PlacedItem, place_items
 from odllm_export.runtime import Recommender
+
+if TYPE_CHECKING:
+    from lcrec.rqvae.quantizer import Quantizer
 
 _OPERATIONS = ("added", "removed", "blocked", "unblocked")
 """What `provenance.catalog_edits` counts, in this order."""
@@ -61,6 +65,7 @@ def add_items(
     folder: Path,
     new: Sequence[NewItem],
     *,
+    quantizer: Quantizer | None = None,
     out: Path | None = None,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -69,7 +74,9 @@ def add_items(
 
     Args:
         folder: the bundle.
-        new: ids, titles, and codes: given, those of a known item, or else those of the item with the nearest title.
+        new: ids, titles, and codes: given, those of a known item, or else the quantizer's, or without one those of
+            the item with the nearest title.
+        quantizer: gives codes to items by their words.
         out: where the changed bundle goes; in place if not given.
         overwrite: replace a folder that is at `out`.
         progress: told about finished steps.
@@ -77,10 +84,11 @@ def add_items(
     Raises:
         CatalogEditError: an id that is there already, codes that the model does not speak, or no title that is near.
         HistoryError: an unknown item in `like`.
+        QuantizerError: the quantizer makes codes of other sizes, or its encoder is another one.
         BundleError: the bundle is damaged, or its graph does not give its golden lists here.
     """
     recommender, old = _open(folder, progress)
-    placed = place_items(recommender, new)
+    placed = place_items(recommender, new, quantizer)
     new_rows = [bundle.ItemRow(id=one.id, title=one.title) for one in placed]
     items = [*recommender.items, *new_rows]
     codes = np.concatenate([old.codes, np.array([one.codes for one in placed], dtype=np.int32)])

@@ -1,4 +1,4 @@
-"""New items for a bundle and the codes they get: given, those of a known item, or of the nearest title.
+"""New items for a bundle and the codes they get: given, a known item's, from their text, or of the nearest title.
 
 A model speaks of items by their codes alone. A new item with the codes of a known one is recommended wherever that
 one is, and comes back right behind it; with codes of its own it is found as far as the model makes sense of them.
@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+import numpy as np
 
+from lcrec.items import Item, ItemCodes
 from lcrec.nearest_titles import nearest_titles
 from odllm_export.errors import CatalogEditError
 from odllm_export.runtime import Recommender
+
+if TYPE_CHECKING:
+    from lcrec.rqvae.quantizer import Quantizer
 
 
 class NewItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,13 +29,16 @@ class NewItem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         id: what users and apps call it.
         title: what is shown.
         codes: one a level, if they are known.
-        like: id of the item whose codes it gets. Without codes and `like`: those of the item with the nearest title.
+        like: id of the item whose codes it gets. Without codes and `like`: by a quantizer, or those of the item with
+            the nearest title.
+        text: further words, which a quantizer reads beside the title; the bundle does not hold them.
     """
 
     id: str
     title: str
     codes: tuple[int, ...] | None = None
     like: str | None = None
+    text: str = ""
 
 
 class PlacedItem(msgspec.Struct, frozen=True):
@@ -49,14 +57,14 @@ class PlacedItem(msgspec.Struct, frozen=True):
     id: str
     title: str
     codes: tuple[int, ...]
-    source: Literal["given", "like", "nearest title"]
+    source: Literal["given", "like", "quantizer", "nearest title"]
     like: str | None = None
     like_title: str | None = None
     nearness: float | None = None
 
 
 def read_new_items(path: Path) -> list[NewItem]:
-    """Read new items, one JSON object a line: `{"id", "title", "codes"?, "like"?}`.
+    """Read new items, one JSON object a line: `{"id", "title", "text"?, "codes"?, "like"?}`.
 
     Raises:
         CatalogEditError: the file cannot be read, or a line is not such an object; the message names the line.
@@ -79,10 +87,19 @@ def read_new_items(path: Path) -> list[NewItem]:
     return items
 
 
-def place_items(recommender: Recommender, new: Sequence[NewItem]) -> list[PlacedItem]:
+def place_items(
+    recommender: Recommender, new: Sequence[NewItem], quantizer: Quantizer | None = None
+) -> list[PlacedItem]:
     """Give every new item its codes.
 
+    Args:
+        recommender: of the bundle.
+        new: the items.
+        quantizer: gives codes to the items that have neither codes nor `like`, from title and text: the nearest that
+            are free. Without one those items get the codes of the item with the nearest title.
+
     Raises:
+        QuantizerError: the quantizer makes codes of other sizes than the bundle's, or its encoder is another one.
         CatalogEditError: no items, an id that is no line of text or is there already, codes that the model does not
             speak, both codes and `like`, or no title that has anything in common.
         HistoryError: an unknown item in `like`.
@@ -90,12 +107,16 @@ def place_items(recommender: Recommender, new: Sequence[NewItem]) -> list[Placed
     if not new:
         raise CatalogEditError("there are no items to add")
     _check_ids(recommender, new)
-    sources = _sources(recommender, new)
+    quantized = {} if quantizer is None else _quantized(recommender, new, quantizer)
+    sources = _sources(recommender, [one for one in new if one.id not in quantized])
     codes = recommender.catalog.codes
     placed = []
     for one in new:
         if one.codes is not None:
             placed.append(PlacedItem(one.id, one.title, _check_codes(recommender, one), "given"))
+            continue
+        if one.id in quantized:
+            placed.append(PlacedItem(one.id, one.title, quantized[one.id], "quantizer"))
             continue
         row, nearness = sources[one.id]
         like = recommender.items[row]
@@ -124,6 +145,41 @@ def _sources(recommender: Recommender, new: Sequence[NewItem]) -> dict[str, tupl
                 )
             sources[one.id] = int(row), float(cosine)
     return sources
+
+
+def _quantized(recommender: Recommender, new: Sequence[NewItem], quantizer: Quantizer) -> dict[str, tuple[int, ...]]:
+    """Return, by id of each new item without codes and without `like`, the nearest free codes of its words."""
+    from lcrec.cold_start import new_codes  # with it comes torch, which a bundle does without
+
+    coded = [one for one in new if one.codes is None and one.like is None]
+    for one in coded:
+        if not one.title.strip() and not one.text.strip():
+            raise CatalogEditError(f"item {one.id!r} has no words to tell its codes by: give it a title or a text")
+    if not coded:
+        return {}
+    given = [_check_codes(recommender, one) for one in new if one.codes is not None]
+    sizes = recommender.catalog.code_sizes
+    taken = np.concatenate([recommender.catalog.codes, np.array(given, np.int32).reshape(-1, len(sizes))])
+    _check_quantizer(recommender, quantizer)
+    vectors = quantizer.embed([Item(one.id, one.title, one.text) for one in coded])
+    codes, _ = new_codes(quantizer, vectors, ItemCodes(taken, sizes), share=False)
+    return {one.id: tuple(row) for one, row in zip(coded, codes.tolist(), strict=True)}
+
+
+def _check_quantizer(recommender: Recommender, quantizer: Quantizer) -> None:
+    """Refuse a quantizer that did not make the bundle's codes; a bundle that says nothing of its data takes any."""
+    facts = recommender.manifest.provenance
+    made_with = facts.get("dataset_quantizer_sha256")
+    if made_with is None and "dataset_codes.json_sha256" in facts:
+        raise CatalogEditError(
+            "the bundle's codes were not made from texts, so no quantizer has any for it: leave out --quantizer, or "
+            "give items codes or one they are like"
+        )
+    if made_with not in (None, quantizer.sha256):
+        raise CatalogEditError(
+            f"the bundle's codes were made with the quantizer {made_with[:12]}, this is {quantizer.sha256[:12]}; take "
+            "the folder quantizer/ of the dataset that the bundle was exported with"
+        )
 
 
 def _check_ids(recommender: Recommender, new: Sequence[NewItem]) -> None:

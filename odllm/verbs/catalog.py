@@ -13,6 +13,7 @@ from odllm.console import print_json, print_table, progress_bar, say
 from odllm.options import Json
 
 if TYPE_CHECKING:
+    from lcrec.rqvae.quantizer import Quantizer
     from odllm_export.catalog_edit import CatalogChange
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -56,30 +57,41 @@ def add(
     bundle: Bundle,
     item_id: Annotated[str | None, typer.Option("--id", help="Id of one new item.")] = None,
     title: Annotated[str, typer.Option(help="Its title.")] = "",
+    text: Annotated[str, typer.Option(help="Further words about it, for --quantizer.")] = "",
     codes: Annotated[str | None, typer.Option(help="Its codes, one a level: 3,7,1,0.")] = None,
     like: Annotated[str | None, typer.Option(help="Id of an item whose codes it gets.")] = None,
     file: Annotated[
-        Path | None, typer.Option(help='Many items: a line of {"id", "title", "codes"?, "like"?} each.')
+        Path | None, typer.Option(help='Many items: a line of {"id", "title", "text"?, "codes"?, "like"?} each.')
+    ] = None,
+    quantizer: Annotated[
+        Path | None,
+        typer.Option(help="DATASET/quantizer: codes from title and text, as the other items got theirs, nearest free."),
     ] = None,
     out: Out = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
-    """Add items. Without --codes and --like an item gets the codes of the item whose title is nearest."""
+    """Add items. Without --codes, --like and --quantizer an item gets the codes of the one with the nearest title."""
     from odllm_export.catalog_edit import add_items
     from odllm_export.new_items import NewItem, read_new_items
 
     if (item_id is None) == (file is None):
         raise typer.BadParameter("say either --id (and --title) of one item, or --file with many")
-    if file is not None and (title or codes or like):
-        raise typer.BadParameter("--title, --codes and --like belong to --id; with --file they stand in its lines")
-    new = read_new_items(file) if file else [NewItem(str(item_id), title, _codes(codes), like)]
+    if file is not None and (title or text or codes or like):
+        raise typer.BadParameter("--title, --text, --codes and --like belong to --id; a file has them in its lines")
+    if quantizer is None and text:
+        raise typer.BadParameter("--text has no meaning without --quantizer")
+    if quantizer is not None and (codes or like):
+        raise typer.BadParameter("--quantizer has no meaning with --codes or --like: they say the codes")
+    new = read_new_items(file) if file else [NewItem(str(item_id), title, _codes(codes), like, text)]
+    coder = None if quantizer is None else _load_quantizer(quantizer)
     with progress_bar("adding") as progress:
-        change = add_items(bundle, new, out=out, overwrite=overwrite, progress=progress)
+        change = add_items(bundle, new, quantizer=coder, out=out, overwrite=overwrite, progress=progress)
     if not json:
         for one in change.placed[:20]:
             near = "" if one.nearness is None else f", nearness of the titles {one.nearness:.2f}"
-            origin = "given" if one.like is None else f"those of {one.like} ({one.like_title}){near}"
+            alone = "the nearest free ones of its words" if one.source == "quantizer" else "given"
+            origin = alone if one.like is None else f"those of {one.like} ({one.like_title}){near}"
             say(f"{one.id}: codes {','.join(map(str, one.codes))}, {origin}")
         if len(change.placed) > 20:
             say(f"… and {len(change.placed) - 20:,} more")
@@ -159,6 +171,14 @@ def _print_change(change: CatalogChange, json: bool) -> None:
     done = ", ".join(f"{number:,} {word}" for word, number in change.counts.items())
     golden = f"; {change.golden_cases} golden lists computed again by the graph" if change.golden_cases else ""
     say(f"{change.folder}: {done}; now {change.items:,} items, {change.live_items:,} live{golden}")
+
+
+def _load_quantizer(folder: Path) -> Quantizer:
+    from lcrec.rqvae.quantizer import load_quantizer
+    from odllm.torch_setup import set_up_torch
+
+    set_up_torch(threads=1)
+    return load_quantizer(folder)
 
 
 def _read_ids(path: Path) -> list[str]:

@@ -107,6 +107,8 @@ def test_remove_takes_ids_from_the_line_and_from_a_file(odllm, bundle, tmp_path)
         (("add", "{}", "--id", "a", "--file", "b"), "either --id"),
         (("add", "{}", "--file", "b", "--title", "T"), "belong to --id"),
         (("add", "{}", "--id", "a", "--codes", "1,x"), "--codes is '1,x'"),
+        (("add", "{}", "--id", "a", "--title", "T", "--text", "x"), "--text has no meaning without --quantizer"),
+        (("add", "{}", "--id", "a", "--like", "1", "--quantizer", "q"), "--quantizer has no meaning with"),
         (("add", "{}", "--file", "nowhere.jsonl"), "nowhere.jsonl"),
         (("remove", "{}", "--file", "nowhere.txt"), "nowhere.txt"),
         (("remove", "{}", "999999"), "'999999' is not in"),
