@@ -129,6 +129,7 @@ class RecommenderCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         prompt_text: the same in words.
         dataset: name and hashes of the dataset whose codes the model speaks.
         training: how it was trained; free-form, for people and reports.
+        templates: the words of every prompt it was trained with, the deployed one first; empty if it is the only one.
         schema_version: of this file.
     """
 
@@ -136,6 +137,7 @@ class RecommenderCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompt_text: PromptText
     dataset: dict[str, str]
     training: dict[str, Any]
+    templates: tuple[PromptText, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 
