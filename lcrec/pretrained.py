@@ -9,18 +9,20 @@ enough to be compressed, exported and timed.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from tokenizers import AddedToken
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from lcrec.dataset import Dataset
 from lcrec.errors import ModelError, PromptError
 from lcrec.model import parameter_count
-from lcrec.prompt import PromptText, RecommenderCard, code_token_names, write_card
+from lcrec.prompt import FILE_NAME, PromptText, RecommenderCard, code_token_names, read_card, write_card
 from lcrec.tokenizer import make_prompt
 from lcrec.train import save_language_model
 from odllm_artifact import write_folder
@@ -44,15 +46,47 @@ def load_pretrained(name_or_path: str) -> tuple[PreTrainedModel, PreTrainedToken
     path = Path(name_or_path)
     if path.suffix == ".gguf":
         return _load_gguf(path)
-    try:
+    with _named(name_or_path):
         tokenizer = AutoTokenizer.from_pretrained(name_or_path)
         model = AutoModelForCausalLM.from_pretrained(name_or_path, dtype="auto")
-    except (OSError, ValueError) as error:
+    return model.eval(), tokenizer
+
+
+def load_shape(name_or_path: str) -> tuple[Any, PreTrainedTokenizerBase]:
+    """Return the configuration and the tokenizer of a model, without its weights.
+
+    Args:
+        name_or_path: a folder as `save_pretrained` writes it, or a name on the Hugging Face hub.
+
+    Raises:
+        ModelError: nothing of that name can be read.
+    """
+    with _named(name_or_path):
+        return AutoConfig.from_pretrained(name_or_path), AutoTokenizer.from_pretrained(name_or_path)
+
+
+@contextmanager
+def _named(name_or_path: str) -> Iterator[None]:
+    """Say in words that nothing of a name can be read."""
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"{name_or_path} cannot be loaded: {error} A model folder, a GGUF file, {SMOLLM2} or a name on the "
             "Hugging Face hub is needed."
         ) from error
-    return model.eval(), tokenizer
+
+
+def base_model(name_or_path: str) -> str:
+    """Return what a base is called where others read it: its name on the hub, or a folder's or file's without the path.
+
+    A recommender is called by the base that it came from itself.
+    """
+    path = Path(name_or_path)
+    if not path.exists():
+        return name_or_path
+    card = read_card(path) if (path / FILE_NAME).is_file() else None
+    return path.resolve().name if card is None else str(card.training.get("base_model", path.resolve().name))
 
 
 def smollm2_file() -> Path:
@@ -106,6 +140,23 @@ def add_code_tokens(
     Raises:
         ModelError: some of the code tokens are there already.
     """
+    first = name_code_tokens(tokenizer, code_sizes)
+    rows = model.get_input_embeddings().weight.shape[0]
+    model.resize_token_embeddings(max(rows, first + sum(code_sizes)), mean_resizing=False)
+    # Many models have more rows than tokens: code tokens take those first, and they were never trained.
+    generator, untrained = torch.Generator().manual_seed(seed), min(rows, first)
+    tables = {id(table.weight): table.weight for table in (model.get_input_embeddings(), model.get_output_embeddings())}
+    for weight in tables.values():
+        _draw_rows(weight, untrained, generator)
+    return first
+
+
+def name_code_tokens(tokenizer: PreTrainedTokenizerBase, code_sizes: Sequence[int]) -> int:
+    """Give a tokenizer one token a code, level by level behind its last one; return the id of the first.
+
+    Raises:
+        ModelError: some of the code tokens are there already.
+    """
     names = code_token_names(code_sizes)
     known = tokenizer.get_vocab().keys() & set(names)
     if known:
@@ -113,15 +164,7 @@ def add_code_tokens(
             f"the vocabulary has code tokens already, like {min(known)}; begin with the model without them"
         )
     tokenizer.add_tokens([AddedToken(name, normalized=False) for name in names])
-    first = int(tokenizer.convert_tokens_to_ids(names[0]))
-    rows = model.get_input_embeddings().weight.shape[0]
-    model.resize_token_embeddings(max(rows, first + len(names)), mean_resizing=False)
-    # Many models have more rows than tokens: code tokens take those first, and they were never trained.
-    generator, untrained = torch.Generator().manual_seed(seed), min(rows, first)
-    tables = {id(table.weight): table.weight for table in (model.get_input_embeddings(), model.get_output_embeddings())}
-    for weight in tables.values():
-        _draw_rows(weight, untrained, generator)
-    return first
+    return int(tokenizer.convert_tokens_to_ids(names[0]))
 
 
 @torch.no_grad()
@@ -157,7 +200,7 @@ def new_recommender(
         tokenizer: its tokenizer.
         dataset: with item codes.
         out: the model folder.
-        base: what the model is called, for the record.
+        base: where the model is from, for the record (`base_model`).
         facts: what `recommender.json` says about the data (`dataset_facts`).
         text: words around the items; `default_text` if not given.
         max_items: history items a prompt holds.
@@ -184,7 +227,7 @@ def new_recommender(
             )
         training: dict[str, Any] = {
             "method": "none: pretrained weights, random rows for the code tokens",
-            "base": base,
+            "base_model": base_model(base),
             "parameters": parameter_count(model),
             "seed": seed,
         }

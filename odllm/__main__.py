@@ -39,6 +39,7 @@ def build_app() -> typer.Typer:
         demo,
         evaluate,
         export,
+        finetune,
         phone,
         providers,
         recommend,
@@ -65,6 +66,7 @@ def build_app() -> typer.Typer:
     app.command("codes", help="Give every item of a dataset its codes.")(codes.codes)
     app.command("train", help="Train a recommender on a dataset's codes.")(train.train)
     app.command("base", help="Make an untrained recommender of a pretrained language model.")(base.base)
+    app.command("finetune", help="Fine-tune a pretrained language model into a recommender.")(finetune.finetune)
     app.command("evaluate", help="Measure a model's or a bundle's quality.")(evaluate.evaluate)
     app.command("compress", help="Turn a dense model into a low-rank one.")(compress.compress)
     app.command("recover", help="Distil a compressed model from the dense one.")(recover.recover)
@@ -94,6 +96,9 @@ def main() -> None:
     # Threads that wait by spinning cost more than they give as soon as another process wants a core: with small
     # matrices five times the time, and training fifty times (measured). OpenMP reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Libraries' own bars fill logs with carriage returns; transformers' reader of GGUF files has no other switch. tqdm
+    # reads this when it is loaded.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     app = build_app()
     with _noted_interrupts() as interrupts:
         try:

@@ -22,8 +22,8 @@ err = Console(stderr=True)
 
 
 def say(text: str) -> None:
-    """Print a line of progress or explanation on standard error."""
-    err.print(text, highlight=False, markup=False)
+    """Print a line of progress or explanation on standard error; in a log it stays one line, whatever its length."""
+    err.print(text, highlight=False, markup=False, soft_wrap=not err.is_terminal)
 
 
 def print_json(value: Any) -> None:

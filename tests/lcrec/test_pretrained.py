@@ -113,7 +113,7 @@ def test_a_recommenders_folder_is_written(base, make_dataset, tmp_path):
     card = new_recommender(model, tokenizer, make_dataset(), tmp_path / "out", base="mine", facts={"name": "toy"})
     assert read_card(tmp_path / "out") == card
     assert card.prompt_text == default_text(tokenizer)
-    assert card.training["base"] == "mine"
+    assert card.training["base_model"] == "mine"
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     codes = np.random.default_rng(0).integers(0, SIZES, (3, 3))
     ids = AutoTokenizer.from_pretrained(tmp_path / "out")(

@@ -36,3 +36,8 @@ def test_time_left_of_a_run_that_goes_on_does_not_count_what_was_there(lines):
 def test_the_end_is_always_said_and_little_else(lines):
     said = lines((0, 0, 10), (1, 1, 10), (2, 2, 10), (3, 10, 10))
     assert [line.split(" after")[0] for line in said] == ["work: 0 %", "work: 100 %"]
+
+
+def test_in_a_log_a_line_stays_one_line(capsys):
+    console.say("word " * 60 + "end")
+    assert capsys.readouterr().err == "word " * 60 + "end\n"

@@ -1,0 +1,1 @@
+"""Fine-tuning a pretrained language model into a recommender, on one device or many."""
