@@ -8,6 +8,7 @@ Both programs tell their processes about each other in environment variables, wh
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,14 +19,17 @@ import torch
 from torch import distributed
 
 from compression.errors import CalibrationError
-from odllm_artifact import write_folder
+from odllm_artifact import OdllmError, write_folder
 
 T = TypeVar("T")
 
 
 @contextmanager
 def joined_processes() -> Iterator[None]:
-    """Meet the other processes if a launcher started any, and part from them in the end; else do nothing."""
+    """Meet the other processes if a launcher started any, and part from them in the end; else do nothing.
+
+    Of an error in words that several of them meet, one process says it; the others end with the same exit code.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or distributed.is_initialized():
         yield
         return
@@ -34,8 +38,21 @@ def joined_processes() -> Iterator[None]:
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
+    except OdllmError as error:
+        if not _is_first_to_say(str(error)):
+            raise SystemExit(error.exit_code) from error
+        raise
     finally:
         distributed.destroy_process_group()
+
+
+def _is_first_to_say(words: str) -> bool:
+    """Whether no other process has said the same; asked of the store where they met, which waits for nobody."""
+    store = distributed.distributed_c10d._get_default_store()
+    try:
+        return store.add(f"said {hashlib.sha256(words.encode()).hexdigest()}", 1) == 1
+    except RuntimeError:  # it went with the process that kept it: better said twice than not at all
+        return True
 
 
 @contextmanager
@@ -98,3 +115,17 @@ def from_first_process(value: T) -> T:
     values = [value]
     distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def gather_from_processes(value: T) -> list[T]:
+    """Return what every process gives, in the order of the processes, to all of them."""
+    if process_count() == 1:
+        return [value]
+    values: list[T | None] = [None] * process_count()
+    distributed.all_gather_object(values, value)
+    return values  # type: ignore[return-value]
+
+
+def process_number() -> int:
+    """Return which process this is, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0

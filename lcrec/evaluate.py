@@ -2,13 +2,14 @@
 
 A user is a hit at k when the target's *code* is among the first k distinct codes of the ranked list, as LC-Rec
 counts; items that share a code are one answer. Items already seen are not left out, as LC-Rec does it; `without_seen`
-leaves them out.
+leaves them out. docs/evaluation.md compares the protocol with LC-Rec's own code, rule by rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,19 @@ from transformers import PreTrainedModel
 
 from lcrec import metrics
 from lcrec.catalog import Catalog, build_catalog
+from lcrec.code_tree import Constraint
 from lcrec.dataset import Dataset
+from lcrec.errors import SearchError
 from lcrec.prompt import Prompt
-from lcrec.search import Constraint, Scoring, search
+from lcrec.search import Scoring, search
 from odllm_artifact import Progress, silent
 
 Codes = NDArray[np.integer]
 Ranker = Callable[[Sequence[NDArray[np.int32]]], list["Ranking"]]
 """Histories of a batch of users (item rows, oldest first) to one ranked list each."""
+
+Illegal = Literal["kept", "last"]
+"""Where answers that are no item stand: where the search put them, or behind all others."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,36 @@ class Evaluation:
     ranks: NDArray[np.int64]
     illegal_rate: float
 
-    def summary(self) -> dict[str, float | list[float]]:
-        """Return HR and NDCG at 1, 5 and 10 with 95 % intervals for NDCG@10 and HR@10, and the illegal rate."""
-        rows: dict[str, float | list[float]] = dict(metrics.summarize(self.ranks))
-        rows["hit_rate@10_interval"] = list(metrics.bootstrap_interval(metrics.hit_rate(self.ranks, 10)))
-        rows["ndcg@10_interval"] = list(metrics.bootstrap_interval(metrics.ndcg(self.ranks, 10)))
-        rows["illegal_rate"] = self.illegal_rate
-        rows["users"] = len(self.ranks)
-        return rows
+    def summary(self) -> dict[str, Any]:
+        """Return HR and NDCG at 1, 5 and 10, each with its 95 % interval, the illegal rate and the number of users."""
+        return {
+            **metrics.summarize(self.ranks),
+            **{name: list(interval) for name, interval in metrics.summary_intervals(self.ranks).items()},
+            "illegal_rate": self.illegal_rate,
+            "users": len(self.ranks),
+        }
+
+
+def _gather_alone(part: Any) -> list[Any]:
+    return [part]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One process's part of an evaluation that several make together; the default is all of it.
+
+    Attributes:
+        number: of this process, from 0.
+        processes: how many there are.
+        gather: returns what every process gives it, in the order of their numbers, to all of them.
+    """
+
+    number: int = 0
+    processes: int = 1
+    gather: Callable[[Any], list[Any]] = _gather_alone
+
+
+WHOLE = Share()
 
 
 def dataset_catalog(dataset: Dataset) -> Catalog:
@@ -73,6 +101,8 @@ def evaluate(
     item_codes: Codes,
     *,
     batch_users: int = 64,
+    illegal: Illegal = "kept",
+    share: Share = WHOLE,
     progress: Progress = silent,
 ) -> Evaluation:
     """Rank every user's target.
@@ -83,20 +113,68 @@ def evaluate(
         targets: `[users]` item rows.
         item_codes: `[items, levels]`.
         batch_users: histories given to the ranker at once.
-        progress: told about finished users.
+        illegal: where answers that are no item stand when the target's place is counted.
+        share: which of the batches this process ranks; every process returns the whole evaluation. Batches are the
+            same however many processes there are, and so are the ranks.
+        progress: told about finished users of this process.
+
+    Raises:
+        SearchError: there are no users.
     """
+    if not len(histories):
+        raise SearchError("there are no users to evaluate: the split is empty")
     # Users with histories of similar length share a batch: less padding. Ranks go back to the users' order.
     order = np.argsort([len(history) for history in histories], kind="stable")
-    ranks = np.empty(len(histories), dtype=np.int64)
-    illegal = answers = 0
-    for start in range(0, len(order), batch_users):
-        users = order[start : start + batch_users]
+    batches = [order[start : start + batch_users] for start in range(0, len(order), batch_users)]
+    mine = batches[share.number :: share.processes]
+    found, total = _Tally.empty(len(histories)), sum(map(len, mine))
+    for users in mine:
         for user, ranking in zip(users, ranker([histories[user] for user in users]), strict=True):
-            ranks[user] = metrics.rank_of(item_codes[targets[user]], ranking.codes)
-            illegal += int((~ranking.legal[:10]).sum())
-            answers += len(ranking.legal[:10])
-        progress(start + len(users), len(order))
-    return Evaluation(ranks, illegal / max(answers, 1))
+            found.add(user, item_codes[targets[user]], ranking, illegal)
+        progress(found.ranked, total)
+    return _Tally.merged(share.gather(found)).evaluation()
+
+
+@dataclass
+class _Tally:
+    """What one process has found: ranks of its users, and how many of the first ten answers were no item."""
+
+    ranks: NDArray[np.int64]
+    done: NDArray[np.int64]
+    illegal: int = 0
+    answers: int = 0
+
+    @classmethod
+    def empty(cls, users: int) -> _Tally:
+        return cls(np.zeros(users, dtype=np.int64), np.zeros(users, dtype=np.int64))
+
+    @classmethod
+    def merged(cls, parts: Sequence[_Tally]) -> _Tally:
+        return cls(
+            np.sum([part.ranks * part.done for part in parts], axis=0),
+            np.sum([part.done for part in parts], axis=0),
+            sum(part.illegal for part in parts),
+            sum(part.answers for part in parts),
+        )
+
+    @property
+    def ranked(self) -> int:
+        return int(self.done.sum())
+
+    def add(self, user: int, target: Codes, ranking: Ranking, illegal: Illegal) -> None:
+        first = ranking.legal[:10]
+        self.illegal += int((~first).sum())
+        self.answers += len(first)
+        codes = ranking.codes
+        if illegal == "last":
+            codes = np.concatenate([codes[ranking.legal], codes[~ranking.legal]])
+        self.ranks[user] = metrics.rank_of(target, codes)
+        self.done[user] += 1
+
+    def evaluation(self) -> Evaluation:
+        """Return the whole; a user that nobody or two have ranked would be a defect of the shares."""
+        assert (self.done == 1).all(), f"users ranked {np.unique(self.done)} times"
+        return Evaluation(self.ranks, self.illegal / max(self.answers, 1))
 
 
 def model_ranker(

@@ -47,10 +47,30 @@ def ndcg(ranks: NDArray[np.integer], k: int) -> NDArray[np.float64]:
     return hit_rate(ranks, k) / np.log2(np.maximum(ranks, 0) + 2.0)
 
 
+def user_values(ranks: NDArray[np.integer], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, NDArray[np.float64]]:
+    """Return what every user adds to `hit_rate@k` and `ndcg@k`, `[users]` each, for every cutoff.
+
+    Args:
+        ranks: `[users]`, or `[templates, users]` of the same users asked in several ways: a user then counts as the
+            average of all.
+        cutoffs: k.
+    """
+    rows = np.atleast_2d(ranks)
+    values = {f"hit_rate@{k}": hit_rate(rows, k).mean(axis=0) for k in cutoffs}
+    return values | {f"ndcg@{k}": ndcg(rows, k).mean(axis=0) for k in cutoffs}
+
+
 def summarize(ranks: NDArray[np.integer], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
-    """Return `hit_rate@k` and `ndcg@k`, averaged over users, for every cutoff."""
-    rows = {f"hit_rate@{k}": float(hit_rate(ranks, k).mean()) for k in cutoffs}
-    return rows | {f"ndcg@{k}": float(ndcg(ranks, k).mean()) for k in cutoffs}
+    """Return `hit_rate@k` and `ndcg@k`, averaged over users (and templates, if any), for every cutoff."""
+    return {name: float(values.mean()) for name, values in user_values(ranks, cutoffs).items()}
+
+
+def summary_intervals(ranks: NDArray[np.integer], cutoffs: Sequence[int] = CUTOFFS) -> dict[str, tuple[float, float]]:
+    """Return the 95 % interval over users of everything in `summarize`, named `…_interval`.
+
+    Templates are not drawn again: the interval says what other users would do, asked in these very words.
+    """
+    return {f"{name}_interval": bootstrap_interval(values) for name, values in user_values(ranks, cutoffs).items()}
 
 
 def bootstrap_interval(

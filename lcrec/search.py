@@ -1,27 +1,28 @@
 """Constrained beam search in torch: the oracle that every exported graph is held against.
 
-The prompt runs once a user. Each decode step is one forward of `num_beams` tokens a user under a boolean mask:
-every beam sees the whole prompt and its own ancestors, all other beams' tokens are hidden from it. Keys and
-values are only ever appended, never gathered or copied per beam. transformers' own beam search repeats the
-prompt for every beam and reorders the cache at every step; the lists are the same (tested), the work is not.
+Beams are one tree of tokens (`lcrec.tree_decoder`): the prompt runs once a user, a level is one forward of `num_beams`
+tokens. transformers' own beam search repeats the prompt for every beam and reorders the cache at every step; the lists
+are the same (tested), the work is not. What decides nothing is not computed: under `codes` scoring only the level's own
+codes have logits, and before the last level only beams that branch are run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from lcrec.catalog import Catalog, live_items_without
+from lcrec.code_tree import Beams, CodeTree, Constraint, Options
 from lcrec.errors import SearchError
+from lcrec.tree_decoder import Head, TreeDecoder
 
-Constraint = Literal["trie", "levels"]
 Scoring = Literal["vocab", "codes"]
 
 
@@ -73,156 +74,96 @@ def search(
         blocked: item rows that must not come back, a list a user.
 
     Raises:
-        SearchError: an option that does not exist, no users, an empty prompt, or blocked items without a trie.
+        SearchError: an option that does not exist, no users, an empty prompt, blocked items without a trie, or a model
+            whose scores are no numbers.
     """
     _check(prompts, num_beams, constraint, scoring, blocked)
-    code_ids = torch.arange(first_code_token, first_code_token + catalog.code_rows)
-    decoder = _TreeDecoder(model, prompts)
-    expand = _expander(catalog, constraint, scoring, blocked, len(prompts))
-    beams = _Beams.root(len(prompts))
-    logits = decoder.prefill()
+    tree = CodeTree(catalog, constraint, blocked, len(prompts), model.device)
+    decoder = TreeDecoder(model, prompts, num_beams * (catalog.levels - 1))
+    read = _Reader(decoder, Head(model), scoring, first_code_token, tree.offsets)
+    beams = Beams.root(len(prompts), model.device)
     for level in range(catalog.levels):
-        beams, parent, code_row = expand(beams, logits, code_ids, level, num_beams)
-        if level + 1 < catalog.levels:
-            logits = decoder.step(code_ids[code_row], parent)
+        options = tree.options(beams, level)
+        beams = _best(beams, options, read.log_probabilities(beams, options, level), tree.offsets[level], num_beams)
+    if beams.score.isnan().any():
+        raise SearchError("the model's scores are no numbers: its weights are damaged, or its training diverged")
+    beams = beams.to("cpu")
     if constraint == "levels":
         return _collect_levels(beams, catalog)
     return _collect_trie(beams, catalog, num_beams, blocked)
 
 
 @dataclass(frozen=True)
-class _Beams:
-    """The live ends of a search.
+class _Reader:
+    """What the model says about options, level by level."""
 
-    `score` and trie `node` (or code row) are `[users, beams]`, `codes [users, beams, t]`, `margin [users]`.
-    """
+    decoder: TreeDecoder
+    head: Head
+    scoring: Scoring
+    first_code_token: int
+    offsets: list[int]
 
-    score: Tensor
-    node: Tensor
-    codes: Tensor
-    margin: Tensor
+    def log_probabilities(self, beams: Beams, options: Options, level: int) -> Tensor:
+        """Return `[users, beams, width]`; minus infinity where it is not legal."""
+        if self.scoring == "vocab":
+            logits = self.head.logits(self._read(beams, level), slice(None))
+            gathered = logits.gather(2, options.code_row + self.first_code_token)
+            normaliser = logits.logsumexp(dim=2, keepdim=True)
+        else:
+            logits = self._level_logits(beams, options, level)
+            gathered = logits.gather(2, options.code_row - self.offsets[level]).masked_fill(~options.legal, -torch.inf)
+            normaliser = gathered.logsumexp(dim=2, keepdim=True)
+        return (gathered - normaliser).masked_fill(~options.legal, -torch.inf)
 
-    @classmethod
-    def root(cls, users: int) -> _Beams:
-        return cls(
-            score=torch.zeros(users, 1),
-            node=torch.zeros(users, 1, dtype=torch.long),
-            codes=torch.zeros(users, 1, 0, dtype=torch.long),
-            margin=torch.full((users,), torch.inf),
+    def _read(self, beams: Beams, level: int) -> Tensor:
+        if level == 0:
+            return self.decoder.prefill()
+        return self.decoder.step(beams.code_row + self.first_code_token, beams.parent)
+
+    def _level_logits(self, beams: Beams, options: Options, level: int) -> Tensor:
+        """Return the logits of a level's codes, `[users, beams, codes]`."""
+        start, end = (self.first_code_token + offset for offset in self.offsets[level : level + 2])
+        if level == 0 or level + 2 < len(self.offsets):
+            return self.head.logits(self._read(beams, level), slice(start, end))
+        # Nothing comes after the last level: a beam that one code alone may follow need not be read. Its child has
+        # the probability 1 whatever the logits are. Before it, descendants would look back at what was not run.
+        branching = options.legal.sum(dim=2) > 1
+        logits = torch.zeros(*branching.shape, end - start, device=branching.device)
+        width = int(branching.sum(dim=1).max())
+        if width == 0:
+            return logits
+        chosen = branching.int().argsort(dim=1, descending=True, stable=True)[:, :width]
+        tokens, parent = (part.gather(1, chosen) for part in (beams.code_row, beams.parent))
+        read = self.decoder.step(tokens + self.first_code_token, parent)
+        return logits.scatter(
+            1, chosen[..., None].expand(-1, -1, end - start), self.head.logits(read, slice(start, end))
         )
 
 
-@dataclass
-class _TreeDecoder:
-    """Feeds the prompt once, then one tree level a step, keeping who descends from whom as a mask."""
-
-    model: PreTrainedModel
-    prompts: Sequence[NDArray[np.int64]]
-    cache: DynamicCache = field(default_factory=DynamicCache)
-
-    def prefill(self) -> Tensor:
-        """Run the prompts, left-padded; return logits after the last token, `[users, 1, vocabulary]`."""
-        longest = max(len(p) for p in self.prompts)
-        ids = torch.zeros(len(self.prompts), longest, dtype=torch.long)
-        real = torch.zeros(len(self.prompts), longest, dtype=torch.bool)
-        for user, prompt in enumerate(self.prompts):
-            ids[user, longest - len(prompt) :] = torch.from_numpy(np.asarray(prompt, dtype=np.int64))
-            real[user, longest - len(prompt) :] = True
-        causal = torch.ones(longest, longest, dtype=torch.bool).tril()
-        # A padded row would see nothing at all, and a softmax over nothing is not a number: it sees itself.
-        mask = (causal & real[:, None, :]) | torch.eye(longest, dtype=torch.bool)
-        positions = (real.cumsum(1) - 1).clamp(min=0)
-        self.position = positions[:, -1:]
-        self.visible = mask[:, -1:]  # [users, beams, keys]: what each beam's next token may see
-        return self._forward(ids, mask, positions)
-
-    def step(self, tokens: Tensor, parent: Tensor) -> Tensor:
-        """Append `tokens [users, beams]`, children of beams `parent`; return logits `[users, beams, vocabulary]`."""
-        users, beams = tokens.shape
-        inherited = self.visible.gather(1, parent[..., None].expand(-1, -1, self.visible.shape[2]))
-        itself = torch.eye(beams, dtype=torch.bool).expand(users, -1, -1)
-        self.visible = torch.cat([inherited, itself], dim=2)
-        self.position = self.position + 1
-        return self._forward(tokens, self.visible, self.position.expand(users, beams), keep=beams)
-
-    def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, keep: int = 1) -> Tensor:
-        device = self.model.device  # the search itself stays where the catalogue is: on the CPU
-        output = self.model(
-            input_ids=ids.to(device),
-            attention_mask=mask[:, None].to(device),
-            position_ids=positions.to(device),
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=keep,
-        )
-        return output.logits.float().cpu()
-
-
-_Expand = Callable[[_Beams, Tensor, Tensor, int, int], tuple[_Beams, Tensor, Tensor]]
-
-
-def _expander(
-    catalog: Catalog,
-    constraint: Constraint,
-    scoring: Scoring,
-    blocked: Sequence[Sequence[int]] | None,
-    users: int,
-) -> _Expand:
-    """Return the function that grows every beam by one level and keeps the best."""
-    offsets = torch.from_numpy(catalog.level_offsets.astype(np.int64))
-    child_start = torch.from_numpy(catalog.child_start.astype(np.int64))
-    node_code = torch.from_numpy(catalog.node_code.astype(np.int64))
-    live = _live_items(catalog, blocked, users)
-    occurring = [torch.from_numpy(np.unique(column)) for column in catalog.item_code_rows.T.astype(np.int64)]
-
-    def children(beams: _Beams, level: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return candidate nodes, their code rows and whether they are legal, each `[users, beams, width]`."""
-        if constraint == "levels":
-            rows = occurring[level].expand(*beams.node.shape, -1)
-            return rows, rows, torch.ones_like(rows, dtype=torch.bool)
-        candidates = child_start[beams.node][..., None] + torch.arange(int(catalog.level_width[level]))
-        legal = candidates < child_start[beams.node + 1][..., None]
-        candidates = candidates.clamp(max=catalog.nodes - 1)
-        legal &= live.gather(1, candidates.flatten(1)).view_as(candidates) > 0
-        return candidates, node_code[candidates], legal
-
-    def expand(beams: _Beams, logits: Tensor, code_ids: Tensor, level: int, keep: int) -> tuple[_Beams, Tensor, Tensor]:
-        node, code_row, legal = children(beams, level)
-        gathered = logits.gather(2, code_ids[code_row]).masked_fill(~legal, -torch.inf)
-        normaliser = (gathered if scoring == "codes" else logits).logsumexp(dim=2, keepdim=True)
-        score = (beams.score[..., None] + gathered - normaliser).masked_fill(~legal, -torch.inf)
-        width = score.shape[2]
-        # Stable: equal scores keep their order, which makes the oracle as deterministic as ONNX's TopK.
-        ranked, index = score.flatten(1).sort(dim=1, descending=True, stable=True)
-        margin = torch.minimum(beams.margin, _margin(ranked, keep))
-        ranked, index = ranked[:, :keep], index[:, :keep]
-        parent = index // width
-        code_row = code_row.flatten(1).gather(1, index)
-        codes = beams.codes.gather(1, parent[..., None].expand(-1, -1, level))
-        codes = torch.cat([codes, (code_row - offsets[level])[..., None]], dim=2)
-        return _Beams(ranked, node.flatten(1).gather(1, index), codes, margin), parent, code_row
-
-    return expand
+def _best(beams: Beams, options: Options, log_probabilities: Tensor, offset: int, keep: int) -> Beams:
+    """Grow every beam by one level and keep the best."""
+    score = beams.score[..., None] + log_probabilities
+    # Stable: equal scores keep their order, which makes the oracle as deterministic as ONNX's TopK.
+    ranked, index = score.flatten(1).sort(dim=1, descending=True, stable=True)
+    margin = torch.minimum(beams.margin, _margin(ranked, keep))
+    ranked, index = ranked[:, :keep], index[:, :keep]
+    parent = index // score.shape[2]
+    code_row = options.code_row.flatten(1).gather(1, index)
+    codes = beams.codes.gather(1, parent[..., None].expand(-1, -1, beams.codes.shape[2]))
+    codes = torch.cat([codes, (code_row - offset)[..., None]], dim=2)
+    return Beams(ranked, options.node.flatten(1).gather(1, index), code_row, parent, codes, margin)
 
 
 def _margin(ranked: Tensor, keep: int) -> Tensor:
     """Return `[users]` how far the first dropped score lies below the last kept one; infinite if none is dropped."""
     if ranked.shape[1] <= keep:
-        return torch.full((len(ranked),), torch.inf)
+        return torch.full((len(ranked),), torch.inf, device=ranked.device)
     gap = ranked[:, keep - 1] - ranked[:, keep]
     return gap.nan_to_num(nan=torch.inf)  # both dead: nothing was dropped
 
 
-def _live_items(catalog: Catalog, blocked: Sequence[Sequence[int]] | None, users: int) -> Tensor:
-    """Return `[users, nodes + items]` live counts; one shared row where nothing is blocked."""
-    if blocked is None:
-        return torch.from_numpy(catalog.live_items).expand(users, -1)
-    rows = [live_items_without(catalog, np.asarray(rows, dtype=np.int64)) for rows in blocked]
-    return torch.from_numpy(np.stack(rows))
-
-
 def _collect_trie(
-    beams: _Beams, catalog: Catalog, keep: int, blocked: Sequence[Sequence[int]] | None
+    beams: Beams, catalog: Catalog, keep: int, blocked: Sequence[Sequence[int]] | None
 ) -> list[SearchResult]:
     """Turn leaves into items: the children of each leaf, best leaf first."""
     results = []
@@ -233,8 +174,9 @@ def _collect_trie(
         if blocked is not None:
             live = live_items_without(catalog, np.asarray(blocked[user], dtype=np.int64))
         starts, ends = catalog.child_start[leaves], catalog.child_start[leaves + 1]
-        nodes = np.concatenate([np.arange(s, e) for s, e in zip(starts, ends, strict=True)] or [np.zeros(0, np.int64)])
-        item_scores = np.repeat(scores, ends - starts)
+        widths = ends - starts
+        nodes = np.arange(widths.sum()) + np.repeat(starts - widths.cumsum() + widths, widths)
+        item_scores = np.repeat(scores, widths)
         shown = live[nodes] > 0
         results.append(
             SearchResult(
@@ -249,7 +191,7 @@ def _collect_trie(
     return results
 
 
-def _collect_levels(beams: _Beams, catalog: Catalog) -> list[SearchResult]:
+def _collect_levels(beams: Beams, catalog: Catalog) -> list[SearchResult]:
     """Look the codes up among the items; beams that are no item's code are kept, marked illegal."""
     items_of: dict[tuple[int, ...], list[int]] = {}
     for row, codes in enumerate((catalog.item_code_rows - catalog.level_offsets).tolist()):

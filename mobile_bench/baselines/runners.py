@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -124,11 +125,11 @@ class TorchSearchRunner:
         return found.rows, found.scores
 
     def work(self, number: int) -> Work:
-        """Return what the tree computes and moves; the head is the whole vocabulary's at either scoring."""
-        shape = self.workload.shape
-        beams = [shape.num_beams] * (self.workload.prompt.levels - 1)
-        passes = tree_passes(len(self.workload.prompts[number]), beams)
-        return work_of(shape_decoder(shape), passes, "fp32")
+        """Return what the tree computes and moves under `vocab` scoring; `codes` leaves out more and is not timed."""
+        shape, tokens = self.workload.shape, len(self.workload.prompts[number])
+        prompt, *steps = tree_passes(tokens, [shape.num_beams] * (self.workload.prompt.levels - 1))
+        prompt = msgspec.structs.replace(prompt, last_queries=1, last_mlp=1, last_seen=tokens)
+        return work_of(shape_decoder(shape), [prompt, *steps], "fp32")
 
 
 def smallest_gap(scores: NDArray[np.float32]) -> float:

@@ -1,10 +1,14 @@
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from threading import Barrier
 
 import numpy as np
 import pytest
 
+from lcrec.errors import SearchError
 from lcrec.evaluate import (
     Ranking,
+    Share,
     dataset_catalog,
     evaluate,
     items_ranking,
@@ -19,7 +23,7 @@ from lcrec.search import search
 def test_ranks_go_back_to_the_users_order(make_dataset):
     data = make_dataset()
     codes = data.codes.codes
-    histories, targets = data.split().test_history, data.split().test_target
+    histories, targets = list(data.split().test_history), data.split().test_target
 
     def oracle(batch):
         """Put each user's target at a rank that its history's length decides."""
@@ -102,5 +106,55 @@ def test_the_summary_holds_all_that_is_reported(make_dataset):
     ).summary()
     low, high = found["ndcg@10_interval"]
     assert low <= found["ndcg@10"] <= high
+    assert {"hit_rate@1_interval", "hit_rate@5_interval", "ndcg@5_interval"} <= set(found)
     assert found["users"] == 12
     assert found["illegal_rate"] == 0
+
+
+def in_processes(count, *arguments, **options):
+    """Evaluate in `count` threads, each with its share, as processes would; return what each ends with."""
+    given, met = [None] * count, Barrier(count)
+
+    def run(number):
+        def gather(part):
+            given[number] = part
+            met.wait()
+            return given
+
+        return evaluate(*arguments, **options, share=Share(number, count, gather))
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(run, range(count)))
+
+
+@pytest.mark.parametrize("processes", [2, 3, 7, 40])
+@pytest.mark.parametrize("users", [1, 2, 5, 12, 31])
+def test_no_user_is_dropped_or_counted_twice_however_many_processes(make_dataset, users, processes):
+    data = make_dataset(users=users)
+    split, asked = data.split(), []
+
+    def ranker(histories):
+        asked.extend(histories)
+        return [items_ranking(np.array([history.sum() % 60, *range(9)]), data.codes.codes) for history in histories]
+
+    options = {"batch_users": 4}
+    whole = evaluate(ranker, split.test_history, split.test_target, data.codes.codes, **options)
+    asked.clear()
+    for found in in_processes(processes, ranker, split.test_history, split.test_target, data.codes.codes, **options):
+        assert found.ranks.tolist() == whole.ranks.tolist()
+        assert found.illegal_rate == whole.illegal_rate
+    assert len(asked) == users
+
+
+def test_illegal_answers_may_stand_behind_all_others():
+    codes = np.array([[1, 1], [2, 0]])
+    ranking = Ranking(np.array([[0, 0], [2, 0], [0, 1], [1, 1]]), np.array([False, True, False, True]))
+    for illegal, rank in (("kept", 3), ("last", 1)):
+        found = evaluate(lambda batch: [ranking], [np.array([1])], np.array([0]), codes, illegal=illegal)
+        assert found.ranks.tolist() == [rank]
+        assert found.illegal_rate == 0.5  # of what the search returned
+
+
+def test_no_users_are_refused():
+    with pytest.raises(SearchError, match="no users"):
+        evaluate(lambda batch: [], [], np.array([], int), np.array([[1, 1]]))

@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score, top_k_accuracy_score
 
-from lcrec.metrics import NOT_FOUND, bootstrap_interval, hit_rate, ndcg, ratio_interval, summarize
+from lcrec.metrics import (
+    NOT_FOUND,
+    bootstrap_interval,
+    hit_rate,
+    ndcg,
+    ratio_interval,
+    summarize,
+    summary_intervals,
+)
 
 ITEMS = 30
 
@@ -83,3 +91,20 @@ def test_runs_that_disagree_widen_the_ratio_interval():
 def test_no_ratio_to_nothing():
     with pytest.raises(ValueError, match="0 for every user"):
         ratio_interval(np.ones(3), np.zeros(3))
+
+
+def test_every_figure_has_the_interval_of_its_own_values():
+    ranks = np.random.default_rng(6).integers(-1, 30, 400)
+    found, figures = summary_intervals(ranks), summarize(ranks)
+    assert set(found) == {f"{name}@{k}_interval" for name in ("hit_rate", "ndcg") for k in (1, 5, 10)}
+    assert found["ndcg@5_interval"] == bootstrap_interval(ndcg(ranks, 5))
+    assert all(low <= figures[name.removesuffix("_interval")] <= high for name, (low, high) in found.items())
+
+
+def test_several_templates_count_as_a_users_average():
+    ranks = np.array([[0, 3, NOT_FOUND], [NOT_FOUND, 3, NOT_FOUND]])
+    found = summarize(ranks)
+    assert found["hit_rate@5"] == pytest.approx((0.5 + 1 + 0) / 3)
+    assert found == pytest.approx({name: np.mean([summarize(row)[name] for row in ranks]) for name in found})
+    # Users, not users times templates, are drawn: asking twice the same does not narrow the interval.
+    assert summary_intervals(np.stack([ranks[0], ranks[0]])) == summary_intervals(ranks[0])

@@ -3,11 +3,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from transformers import DynamicCache
+from transformers import Cache
 
 from lcrec.catalog import build_catalog
 from lcrec.errors import SearchError
-from lcrec.search import search
+from lcrec.search import _margin, search
 
 SIZES = (4, 4, 4)
 FIRST = 10
@@ -101,6 +101,10 @@ def test_the_margin_is_the_gap_at_the_edge_of_the_beams(model, prompts, catalog)
     assert all(result.margin == np.inf for result in search(model, prompts, catalog, FIRST, num_beams=64))
 
 
+def test_the_margin_lies_where_the_scores_are():
+    assert _margin(torch.empty(2, 3, device="meta"), keep=5).device.type == "meta"
+
+
 def test_one_user_gets_the_same_list_alone_and_in_a_batch(model, prompts, catalog):
     together = search(model, prompts, catalog, FIRST, num_beams=8)
     for prompt, expected in zip(prompts, together, strict=True):
@@ -151,7 +155,7 @@ def test_keys_and_values_are_only_ever_appended(model, prompts, catalog, monkeyp
         raise AssertionError("the search reordered its cache")
 
     for name in ("reorder_cache", "batch_repeat_interleave", "batch_select_indices"):
-        monkeypatch.setattr(DynamicCache, name, refuse)
+        monkeypatch.setattr(Cache, name, refuse)
     assert search(model, prompts, catalog, FIRST, num_beams=4)
 
 
@@ -181,3 +185,12 @@ def test_all_combinations_are_covered_by_a_full_catalogue(model):
     catalog = build_catalog(codes, SIZES, [str(row) for row in range(64)])
     (result,) = search(model, [np.array([1, 5, 9])], catalog, FIRST, num_beams=64, scoring="codes")
     assert np.exp(result.scores.astype(np.float64)).sum() == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("scoring", ["codes", "vocab"])
+@pytest.mark.parametrize("constraint", ["trie", "levels"])
+def test_scores_that_are_no_numbers_are_refused(model, prompts, catalog, constraint, scoring):
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[0, 0] = torch.nan
+    with pytest.raises(SearchError, match="no numbers"):
+        search(model, prompts, catalog, FIRST, num_beams=4, constraint=constraint, scoring=scoring)
