@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import time
 from collections.abc import Callable
@@ -19,12 +18,14 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lcrec.dataset import Dataset
+from lcrec.dataset_files import read_codes_method
 from lcrec.errors import ModelError
 from lcrec.evaluate import dataset_catalog, evaluate, model_ranker
 from lcrec.model import Preset, new_model, parameter_count
 from lcrec.objective import Teacher, next_code_loss
 from lcrec.prompt import Prompt, RecommenderCard, write_card
 from lcrec.tokenizer import build_tokenizer, make_prompt
+from lcrec.torch_file import read_torch_file, write_torch_file
 from lcrec.windows import TokenBatch, training_batches
 from odllm_artifact import Progress, partial_folder, resolve_output, sha256_file, silent, write_folder
 
@@ -48,20 +49,14 @@ class _Run:
         state = {key: value for key, value in self.__dict__.items() if key not in ("model", "optimizer")}
         state |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
         state["fingerprint"] = fingerprint
-        # Through memory: torch turns a full disk into an error of its own, writing bytes says what it is.
-        buffer, temporary = io.BytesIO(), path.with_suffix(".writing")
-        torch.save(state, buffer)
-        try:
-            temporary.write_bytes(buffer.getbuffer())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_torch_file(path, state)
 
     def load(self, path: Path, fingerprint: str) -> None:
-        """Go on from a checkpoint, unless another recipe or other data wrote it."""
-        state = torch.load(path, weights_only=True)
-        if state.pop("fingerprint") != fingerprint:
+        """Go on from a checkpoint, unless another recipe or other data wrote it, or it is damaged."""
+        state = read_torch_file(path, fingerprint)
+        if state is None:
             return
+        del state["fingerprint"]
         self.model.load_state_dict(state.pop("model"))
         self.optimizer.load_state_dict(state.pop("optimizer"))
         self.__dict__.update(state)
@@ -143,13 +138,17 @@ def save_language_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBa
 
 
 def dataset_facts(dataset: Dataset, folder: Path) -> dict[str, str]:
-    """Return what a recommender records of its dataset: the name, and the hashes of its items, sequences and codes.
+    """Return what a recommender records of its dataset: the name, and hashes of items, sequences, codes, users' texts.
+
+    The quantizer's hash stands among them where the codes came from one.
 
     Raises:
         ArtifactError: a file of the folder is missing.
     """
-    names = ("items.jsonl", "sequences.jsonl", "codes.json")
-    return {"name": dataset.name} | {f"{name}_sha256": sha256_file(folder / name) for name in names}
+    names = ["items.jsonl", "sequences.jsonl", "codes.json", *(["user_texts.jsonl"] if dataset.user_texts else [])]
+    facts = {"name": dataset.name} | {f"{name}_sha256": sha256_file(folder / name) for name in names}
+    quantizer = read_codes_method(folder / "codes.json").get("quantizer_sha256")
+    return facts if quantizer is None else facts | {"quantizer_sha256": quantizer}
 
 
 def _fingerprint(dataset: Dataset, preset: Preset, seed: int, teacher: Teacher | None) -> str:
@@ -241,4 +240,4 @@ def _validate(model: PreTrainedModel, dataset: Dataset, prompt: Prompt) -> float
         split.validation_target[:VALIDATION_USERS],
         dataset.require_codes().codes,
     )
-    return float(result.summary()["ndcg@10"])  # type: ignore[arg-type]
+    return float(result.summary()["ndcg@10"])

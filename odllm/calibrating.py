@@ -22,6 +22,7 @@ from compression.memory_model import MemoryEstimate, checkpoint_memory
 from lcrec.calibration import Calibration, CalibrationRequest, choose_calibration
 from lcrec.catalog import Catalog
 from lcrec.dataset import Dataset, load_dataset
+from lcrec.dataset_match import check_codes
 from lcrec.evaluate import dataset_catalog
 from lcrec.legal_codes import legal_next_codes
 from lcrec.model import code_token_ids
@@ -53,8 +54,10 @@ class Calibrated:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The dataset, with item codes."""
-        return load_dataset(self.dataset_folder)
+        """The dataset, with the item codes that the model speaks."""
+        dataset = load_dataset(self.dataset_folder)
+        check_codes(self.model_folder, dataset, self.dataset_folder)
+        return dataset
 
     @cached_property
     def prompt(self) -> Prompt:
@@ -63,7 +66,10 @@ class Calibrated:
 
     @cached_property
     def chosen(self) -> Calibration:
-        """The sequences, and the report of their choice."""
+        """The sequences, and the report of their choice.
+
+        Behind the deployed prompt alone: what others a fine-tuned model was trained with, the device never reads.
+        """
         return choose_calibration(self.dataset, [self.prompt], self.request, batch_size=BATCH, seed=self.seed)
 
     @property

@@ -20,6 +20,7 @@ from compression.recovery_config import RecoveryConfig, RecoveryMethod, Recovery
 from compression.streaming import compress_checkpoint
 from compression.trainable import require_installed
 from lcrec.dataset import Dataset, load_dataset
+from lcrec.dataset_match import check_codes
 from lcrec.evaluate import dataset_catalog
 from lcrec.model import code_token_ids
 from lcrec.prompt import Prompt, read_card
@@ -134,6 +135,7 @@ def recover_folder(
     """
     require_installed(config)
     dataset, prompt = load_dataset(dataset_folder), read_card(dense).prompt
+    check_codes(dense, dataset, dataset_folder)
     report = read_json(compressed / REPORT) if (compressed / REPORT).is_file() else {}
     student = load_model(compressed)
     with joined_processes(), write_folder_once(out, overwrite=overwrite) as folder:

@@ -151,7 +151,7 @@ class Demo(DemoFolder):
 
         def run() -> None:
             with progress_bar("evaluating") as bar:
-                rows = evaluate_target(folder, load_dataset(self.dataset), baselines=name == "dense", progress=bar)
+                rows = evaluate_target(folder, load_dataset(self.dataset), baselines=name == "dense", progress=bar).rows
             write_json(folder / "evaluation.json", rows.pop(name))
             if rows:
                 write_json(self.out / "baselines.json", rows)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from lcrec.dataset import Dataset
 from lcrec.evaluate import dataset_catalog, evaluate
 from lcrec.metrics import bootstrap_interval, hit_rate, ndcg
-from odllm.evaluation import bundle_ranker, split_users
+from odllm.evaluation import split_users
+from odllm.evaluation_targets import bundle_ranker
 from odllm_artifact import Progress, silent
 from odllm_export.bundle import WEIGHTS, Manifest, bundle_bytes
 from odllm_export.engine import Options

@@ -13,6 +13,7 @@ import onnx
 
 from lcrec.catalog import Catalog, write_catalog
 from lcrec.dataset import Dataset
+from lcrec.dataset_match import check_code_sizes
 from lcrec.evaluate import dataset_catalog
 from lcrec.prompt import Prompt, RecommenderCard, read_card
 from lcrec.search import Scoring
@@ -106,12 +107,14 @@ def export_bundle(
     Raises:
         UnsupportedModelError: the graph does not cover the model.
         TensorError: a tensor is missing, left over, misshapen or not finite.
-        ExportError: options that contradict each other, or a dataset whose codes are not the model's.
+        ItemCodesError: the dataset's codes have another depth or other sizes than the model's.
+        ExportError: options that contradict each other.
     """
     options = options or ExportOptions()
     card, decoder = read_card(model_folder), read_decoder(model_folder)
     catalog, precision = dataset_catalog(dataset), find_precision(options.precision)
-    _check(card.prompt, decoder, catalog, options)
+    check_code_sizes(card.prompt.code_sizes, model_folder, dataset)
+    _check(card.prompt, decoder, options)
     search = options.search(catalog.levels)
     search_facts = bundle.SearchFacts(search.num_beams, options.top_k, "trie", search.scoring, search.ahead)
     facts = _graph_facts(card.prompt, decoder, options)
@@ -147,12 +150,7 @@ def export_bundle(
     return manifest
 
 
-def _check(prompt: Prompt, decoder: Decoder, catalog: Catalog, options: ExportOptions) -> None:
-    if prompt.code_sizes != catalog.code_sizes:
-        raise ExportError(
-            f"the model speaks codes of sizes {prompt.code_sizes}, the dataset has {catalog.code_sizes}; "
-            "export with the dataset that the model was trained on"
-        )
+def _check(prompt: Prompt, decoder: Decoder, options: ExportOptions) -> None:
     if prompt.first_code_token + prompt.code_rows > decoder.vocabulary:
         raise ExportError(
             f"the last code token is {prompt.first_code_token + prompt.code_rows - 1}, "

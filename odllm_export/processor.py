@@ -11,6 +11,7 @@ import onnx
 
 from lcrec.catalog import Catalog, write_catalog
 from lcrec.dataset import Dataset
+from lcrec.dataset_match import check_code_sizes
 from lcrec.evaluate import dataset_catalog
 from lcrec.prompt import read_card
 from odllm_artifact import read_json, write_folder, write_json
@@ -50,14 +51,11 @@ def export_processor(
         overwrite: replace a folder that is there.
 
     Raises:
-        ExportError: options or inputs that do not fit each other, or a decoder that the processor cannot go behind.
+        ItemCodesError: the dataset's codes have another depth or other sizes than the model's.
+        ExportError: options that do not fit each other, or a decoder that the processor cannot go behind.
     """
     prompt, catalog = read_card(model_folder).prompt, dataset_catalog(dataset)
-    if prompt.code_sizes != catalog.code_sizes:
-        raise ExportError(
-            f"the model speaks codes of sizes {prompt.code_sizes}, the dataset has {catalog.code_sizes}; "
-            "use the dataset that the model was trained on"
-        )
+    check_code_sizes(prompt.code_sizes, model_folder, dataset)
     rules = Rules(prompt.first_code_token, scoring, end_token)
     _check(rules, catalog, read_json(model_folder / "config.json")["vocab_size"])
     with write_folder(out, overwrite=overwrite) as folder:

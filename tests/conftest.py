@@ -73,7 +73,7 @@ def make_codes():
     return _make_codes
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_dataset():
     return _make_dataset
 

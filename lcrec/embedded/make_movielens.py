@@ -34,7 +34,7 @@ def main(source: Path, target: Path) -> None:
     Raises:
         DatasetError: a file in `source` is missing or damaged.
     """
-    dataset = import_movielens(source, min_rating=4.0, min_interactions=5).dataset
+    dataset = import_movielens(source).dataset
     _write_movies(dataset, target / "movies.csv")
     _write_ratings(dataset, source / "ratings.csv", target / "ratings.csv")
     print(f"{len(dataset.users)} users, {len(dataset.items)} items, {dataset.interactions} interactions")

@@ -14,7 +14,7 @@ from mobile_bench.host import measure, require_records
 from mobile_bench.protocol import Settings
 from mobile_bench.record import Record
 from mobile_bench.results import to_builtins
-from odllm.evaluation import bundle_ranker
+from odllm.evaluation_targets import bundle_ranker
 from odllm.studies.cells import DENSE, Cell, Recipe, Result
 from odllm.studies.making import compress_by
 from odllm.studies.running import Answer, Bench, ranked

@@ -112,7 +112,7 @@ def _bundle_answer(folder: Path) -> Answer:
     manifest = read_manifest(folder)  # a damaged bundle is refused before hours are spent on the others
 
     def answer(bench: Bench, cell: Cell, progress: Progress) -> Result:
-        from odllm.evaluation import bundle_ranker
+        from odllm.evaluation_targets import bundle_ranker
         from odllm_export.runtime import Recommender
 
         search, asked = manifest.search, bench.protocol

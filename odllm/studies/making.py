@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +79,8 @@ class Maker:
             if recipe.history_share < 1:
                 dataset_folder = Path(temporary) / "dataset"
                 save_dataset(early_part(self.dataset, recipe.history_share), dataset_folder)
+                # Byte for byte: by its hash a model knows the codes that it was trained on.
+                shutil.copyfile(self.dataset_folder / "codes.json", dataset_folder / "codes.json")
             record = compress_by(recipe, source, dataset_folder, out, progress)
             model = load_model(out)
             return Made(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lcrec.catalog import Catalog
 from lcrec.dataset import Dataset, load_dataset
+from lcrec.dataset_match import check_codes
 from lcrec.evaluate import Ranker, dataset_catalog, evaluate, model_ranker
 from lcrec.prompt import read_card
 from odllm.studies.cells import Cell, Result, cell_key, pack_ranks, read_result, write_result
@@ -97,8 +98,11 @@ def run_cells(bench: Bench, cells: Sequence[Cell], progress: Progress = silent) 
     """Return the results of all cells, in order; those on disk are not computed again.
 
     Raises:
+        ItemCodesError: a model speaks other codes than the dataset's.
         OdllmError: a cell cannot be made; those before it stay on disk.
     """
+    for folder in bench.sources.values():
+        check_codes(folder, bench.dataset, bench.dataset_folder)
     files = [_file(bench, cell) for cell in cells]
     results = [read_result(file) for file in files]
     missing = [number for number, result in enumerate(results) if result is None]

@@ -67,6 +67,7 @@ def export(
     import msgspec
 
     from lcrec.dataset import load_dataset
+    from lcrec.dataset_match import check_codes
     from odllm.torch_setup import set_up_torch
     from odllm_export.bundle import GOLDEN, bundle_bytes
     from odllm_export.errors import ExportError
@@ -96,8 +97,12 @@ def export(
         ort_format=ort_format,
         golden_by=golden_by,  # type: ignore[arg-type]
     )
+    data = load_dataset(dataset)
+    added = check_codes(model, data, dataset)
+    if added:
+        say(f"{added:,} items of {dataset} were added after the training; the codes of the others are the same")
     with progress_bar("exporting") as progress:
-        manifest = export_bundle(model, load_dataset(dataset), out, options, overwrite=overwrite, progress=progress)
+        manifest = export_bundle(model, data, out, options, overwrite=overwrite, progress=progress)
     if golden_by == "auto" and GOLDEN not in manifest.files:
         say(
             "no golden lists: to open this bundle takes more than 2 GiB, or more than the free memory; "

@@ -30,11 +30,14 @@ def export_processor(
 ) -> None:
     """Write a logits processor: logits and trie state in, masked log-probabilities and next states out."""
     from lcrec.dataset import load_dataset
+    from lcrec.dataset_match import check_codes
     from odllm_export.processor import export_processor as write
 
+    data = load_dataset(dataset)
+    check_codes(model, data, dataset)
     facts = write(
         model,
-        load_dataset(dataset),
+        data,
         out,
         scoring=scoring,
         end_token=end_token,

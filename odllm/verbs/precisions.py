@@ -42,18 +42,21 @@ def precisions(
     user, holds zero.
     """
     from lcrec.dataset import load_dataset
+    from lcrec.dataset_match import check_codes
     from odllm.precisions import compare_precisions, comparison_record
     from odllm.torch_setup import set_up_torch
-    from odllm_artifact import ArtifactError, write_json
+    from odllm_artifact import resolve_output_file, write_json
     from odllm_export.export import ExportOptions
 
-    if out is not None and out.is_dir():
-        raise ArtifactError(f"{out} is a folder; --out names the file to write, such as {out / 'precisions.json'}")
+    if out is not None:
+        resolve_output_file(out)
     set_up_torch(threads)
+    data = load_dataset(dataset)
+    check_codes(model, data, dataset)
     with progress_bar("comparing precisions") as progress:
         rows = compare_precisions(
             model,
-            load_dataset(dataset),
+            data,
             precision or (),
             histories=histories,
             users=users,
@@ -68,7 +71,6 @@ def precisions(
     else:
         _print(model, rows)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         write_json(out, record)
         say(f"written to {out}")
 

@@ -19,6 +19,7 @@ VERBS = (
     "codes",
     "train",
     "base",
+    "finetune",
     "evaluate",
     "compress",
     "recover",
@@ -43,6 +44,17 @@ def dense(demo_run):
 @pytest.fixture
 def dataset(demo_run):
     return demo_run / "dataset"
+
+
+def test_libraries_bars_stay_out_of_logs():
+    code = (
+        "import sys; import odllm.__main__ as program; sys.argv = ['odllm', '--help']\n"
+        "try: program.main()\n"
+        "except SystemExit: import tqdm.auto; list(tqdm.auto.tqdm(range(9)))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert result.stderr == ""
 
 
 def test_help_names_every_verb_and_loads_nothing_heavy():

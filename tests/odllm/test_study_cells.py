@@ -8,16 +8,20 @@ from compression.checkpoint import load_model
 from compression.config import preset
 from lcrec.calibration import CalibrationRequest
 from lcrec.dataset import load_dataset
+from lcrec.errors import ItemCodesError
 from lcrec.evaluate import popularity_ranker
+from lcrec.train import dataset_facts
 from odllm.calibrating import Calibrated
 from odllm.compressing import compress_folder
 from odllm.console import progress_bar
 from odllm.evaluation import evaluate_target, split_users
+from odllm.evaluation_targets import EvaluationProtocol
 from odllm.studies.cells import DENSE, Cell, Recipe, cell_key, pack_ranks, read_result, unpack_ranks
 from odllm.studies.errors import StudyError
 from odllm.studies.making import Maker, early_part
 from odllm.studies.protocol import Protocol, ask, draw_users
 from odllm.studies.running import Bench, ranked, run_cells
+from odllm_artifact import read_json, write_json
 
 HALF = Recipe(config=preset("default"), sequences=20)
 
@@ -68,10 +72,40 @@ def test_the_early_part_holds_the_first_training_items_only(make_dataset):
 def test_the_dense_cell_is_what_odllm_evaluate_measures(bench, study_case):
     model, dataset = study_case
     (result,) = run_cells(bench, [Cell(label=DENSE, line=DENSE)])
-    expected = evaluate_target(model, load_dataset(dataset), users=25, num_beams=4, baselines=False)["dense"]
+    protocol = EvaluationProtocol(users=25, num_beams=4)
+    expected = evaluate_target(model, load_dataset(dataset), protocol, baselines=False).rows["dense"]
     ranks = unpack_ranks(result.ranks)
     assert np.mean((ranks >= 0) & (ranks < 10)) == expected["hit_rate@10"]
     assert (result.users, result.keep_ratio, result.weight_bytes) == (25, 1.0, 4 * result.parameters)
+
+
+def of_another_dataset(model):
+    """Let a model say that it was trained on other codes."""
+    card = read_json(model / "recommender.json")
+    write_json(model / "recommender.json", card | {"dataset": {"name": "elsewhere", "codes.json_sha256": "0" * 64}})
+
+
+def test_a_model_of_other_codes_is_refused_before_any_cell(bench, study_case):
+    of_another_dataset(study_case[0])
+    with pytest.raises(ItemCodesError, match="elsewhere"):
+        run_cells(bench, [Cell(label=DENSE, line=DENSE)])
+    assert not bench.cells_folder.exists()
+
+
+def test_a_dataset_of_other_codes_calibrates_nothing(study_case):
+    model, dataset = study_case
+    of_another_dataset(model)
+    with pytest.raises(ItemCodesError, match="elsewhere"):
+        Maker(dataset, load_dataset(dataset)).make(model, HALF)
+
+
+def test_the_early_part_calibrates_a_model_of_the_whole(study_case):
+    model, dataset = study_case
+    card = read_json(model / "recommender.json")
+    facts = dataset_facts(load_dataset(dataset), dataset)
+    write_json(model / "recommender.json", card | {"dataset": facts})
+    recipe = msgspec.structs.replace(HALF, history_share=0.5)
+    assert Maker(dataset, load_dataset(dataset)).make(model, recipe).calibration_tokens > 0
 
 
 def test_a_made_model_is_the_one_of_odllm_compress(study_case, tmp_path):

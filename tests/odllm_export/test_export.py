@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from lcrec.errors import ItemCodesError
 from lcrec.search import SearchResult
 from odllm_artifact import read_json, sha256_file, sha256_folder, write_json
 from odllm_export import bundle
@@ -209,7 +210,7 @@ def test_a_bundle_moved_elsewhere_still_opens(exported, tmp_path):
 def test_an_export_that_fails_leaves_nothing(make_model_folder, make_dataset, tmp_path):
     folder, _ = make_model_folder()
     before = sorted(path.name for path in tmp_path.iterdir())
-    with pytest.raises(ExportError, match="sizes"):
+    with pytest.raises(ItemCodesError, match="sizes"):
         export_bundle(folder, make_dataset(sizes=(4, 4, 5)), tmp_path / "bundle")
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(ExportError):
