@@ -100,6 +100,8 @@ class CodeTree:
         legal = nodes < self.child_start[beams.node + 1][..., None]
         nodes = nodes.clamp(max=self.catalog.nodes - 1)
         legal &= self.live.gather(1, nodes.flatten(1)).view_as(nodes) > 0
+        # A dead beam may have any node, of another depth too.
+        legal &= ~beams.score.isneginf()[..., None]
         return Options(nodes, self.node_code[nodes].long().masked_fill(~legal, self.offsets[level]), legal)
 
 

@@ -146,12 +146,14 @@ class Head:
 def has_plain_blocks(model: PreTrainedModel) -> bool:
     """Whether a model's blocks and head may be run one by one: a known family, with nothing wrapped around them.
 
-    Adapters may change the head, and sharded parameters exist only inside the whole model's forward.
+    Adapters may change the head, and weights that are sharded, or read from the disk block by block, exist only inside
+    the whole model's forward.
     """
     if not isinstance(model, PreTrainedModel) or model.config.model_type not in _FAMILIES:
         return False
     head = model.get_output_embeddings()
-    return type(head) is nn.Linear and type(head.weight) is nn.Parameter
+    plain = type(head) is nn.Linear and type(head.weight) is nn.Parameter
+    return plain and not any(parameter.is_meta for parameter in model.parameters())
 
 
 class _Room(DynamicLayer):
