@@ -7,7 +7,7 @@ which is not needed) or reviews as JSON lines, items in `meta_CATEGORY.jsonl.gz`
 What stays is what LC-Rec keeps: a user's item counts once, at its first time; items without metadata go, then users
 and items with fewer than five interactions, until there are none.
 
-Source: github.com/RUCAIBox/LC-Rec, data_process/amazon18_data_process.py.
+Source: LC-Rec's data_process/amazon18_data_process.py, read in a public copy (github.com/colorblank/LC-Rec).
 """
 
 from __future__ import annotations

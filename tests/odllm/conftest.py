@@ -40,6 +40,37 @@ def bundle(demo_run, tmp_path):
 
 
 @pytest.fixture
+def make_base(tmp_path):
+    """Write a tiny pretrained language model that knows the default prompts' words."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from lcrec.prompt import PromptText
+    from lcrec.tokenizer import build_tokenizer
+
+    def make(model_type="llama"):
+        tokenizer = build_tokenizer(PromptText("<s> The user has chosen , in this order :", ",", ". Next :"), ())
+        config = AutoConfig.for_model(
+            model_type,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            vocab_size=len(tokenizer),
+            initializer_range=0.2,
+            bos_token_id=2,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "pretrained")
+        tokenizer.save_pretrained(tmp_path / "pretrained")
+        return tmp_path / "pretrained"
+
+    return make
+
+
+@pytest.fixture
 def odllm(monkeypatch, capsys):
     """Call the program in this process; return exit code, standard output and standard error."""
 

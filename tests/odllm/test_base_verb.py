@@ -2,40 +2,10 @@
 
 import json
 
-import pytest
-from transformers import AutoConfig, AutoModelForCausalLM
-
-from lcrec.prompt import PromptText
-from lcrec.tokenizer import build_tokenizer
-
-WORDS = PromptText("<s> The user has chosen , in this order :", ",", ". Next :")
-
-
-@pytest.fixture
-def make_base(tmp_path):
-    """Write a tiny language model that knows the default prompt's words."""
-
-    def make(**options):
-        tokenizer = build_tokenizer(WORDS, ())
-        sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-        config = AutoConfig.for_model(
-            **({"model_type": "qwen2", "num_key_value_heads": 2, "max_position_embeddings": 256} | sizes | options),
-            vocab_size=len(tokenizer),
-            initializer_range=0.2,
-            bos_token_id=2,
-            eos_token_id=None,
-            pad_token_id=0,
-        )
-        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "pretrained")
-        tokenizer.save_pretrained(tmp_path / "pretrained")
-        return tmp_path / "pretrained"
-
-    return make
-
 
 def test_a_pretrained_model_is_given_codes_compressed_exported_and_verified(odllm, make_base, demo_run, tmp_path):
     dataset, recommender = demo_run / "dataset", tmp_path / "base"
-    code, out, _ = odllm("base", make_base(), "--dataset", dataset, "--out", recommender, "--json")
+    code, out, _ = odllm("base", make_base("qwen2"), "--dataset", dataset, "--out", recommender, "--json")
     assert code == 0
     assert json.loads(out)["prompt_text"]["prefix"] == "<s>The user has chosen, in this order:"
     small, bundle = tmp_path / "small", tmp_path / "bundle"
@@ -49,7 +19,7 @@ def test_a_pretrained_model_is_given_codes_compressed_exported_and_verified(odll
 def test_the_words_can_be_chosen(odllm, make_base, demo_run, tmp_path):
     options = ("--prefix", "<s>", "--separator", "", "--suffix", " Next:", "--max-items", 7)
     code, out, _ = odllm(
-        "base", make_base(), "--dataset", demo_run / "dataset", "--out", tmp_path / "base", "--json", *options
+        "base", make_base("qwen2"), "--dataset", demo_run / "dataset", "--out", tmp_path / "base", "--json", *options
     )
     assert code == 0
     assert json.loads(out)["prompt_text"] == {"prefix": "<s>", "separator": "", "suffix": " Next:"}
@@ -57,7 +27,7 @@ def test_the_words_can_be_chosen(odllm, make_base, demo_run, tmp_path):
 
 
 def test_a_family_that_cannot_be_deployed_is_refused(odllm, make_base, demo_run, tmp_path):
-    model = make_base(model_type="gpt2")
+    model = make_base("gpt2")
     code, _, err = odllm("base", model, "--dataset", demo_run / "dataset", "--out", tmp_path / "base")
     assert code == 2
     assert "'gpt2'" in err

@@ -4,14 +4,9 @@ import json
 import os
 import signal
 
-import pytest
-from transformers import AutoConfig, AutoModelForCausalLM
-
 from lcrec.dataset import save_dataset
-from lcrec.prompt import PromptText, read_card
-from lcrec.tokenizer import build_tokenizer
+from lcrec.prompt import read_card
 
-WORDS = PromptText("<s> The user has chosen , in this order :", "", "")
 QUICK = (
     "--epochs",
     1,
@@ -25,27 +20,6 @@ QUICK = (
     "--validation-users",
     8,
 )
-
-
-@pytest.fixture
-def make_base(tmp_path):
-    """Write a tiny language model that knows the default prompt's words."""
-
-    def make(**options):
-        tokenizer = build_tokenizer(WORDS, ())
-        sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
-        config = AutoConfig.for_model(
-            **({"model_type": "llama", "num_key_value_heads": 2, "max_position_embeddings": 256} | sizes | options),
-            vocab_size=len(tokenizer),
-            bos_token_id=2,
-            eos_token_id=None,
-            pad_token_id=0,
-        )
-        AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "pretrained")
-        tokenizer.save_pretrained(tmp_path / "pretrained")
-        return tmp_path / "pretrained"
-
-    return make
 
 
 def test_a_pretrained_model_is_fine_tuned_evaluated_and_exported(odllm, make_base, demo_run, tmp_path):
@@ -65,7 +39,7 @@ def test_a_pretrained_model_is_fine_tuned_evaluated_and_exported(odllm, make_bas
 
 
 def test_a_family_that_cannot_be_deployed_is_refused(odllm, make_base, demo_run, tmp_path):
-    base = make_base(model_type="gpt2")
+    base = make_base("gpt2")
     code, _, err = odllm("finetune", base, "--dataset", demo_run / "dataset", "--out", tmp_path / "model")
     assert code == 2
     assert "'gpt2'" in err
