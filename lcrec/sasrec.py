@@ -36,7 +36,10 @@ WEIGHTS = "sasrec.safetensors"
 _ANSWERS = 50
 """Items a list holds: items that share a code are one answer, and ten answers are asked for."""
 
-_VALIDATION_BATCH = 512
+_SCORED_ROWS = 128
+"""Hidden states whose logits over all items are held at once: about what a core's cache holds, twice as fast as all."""
+
+_VALIDATION_BATCH = 64
 
 
 class SasRecRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -207,13 +210,24 @@ def _train_epoch(
         rows = _padded(windows, padding)
         shown, wanted = rows[:, :-1], rows[:, 1:]
         real = wanted != padding
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
-            scores = model.scores(model(shown)[real])
-        loss = F.cross_entropy(scores.float(), wanted[real])
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+            hidden = model(shown)[real]
+        hidden.backward(_backward_to_hidden(model, hidden.detach(), wanted[real]))
         optimizer.step()
         progress(number, len(batches))
+
+
+def _backward_to_hidden(model: SasRec, hidden: Tensor, wanted: Tensor) -> Tensor:
+    """Add the mean loss's gradients to the item vectors as outputs; return those of hidden states `[n, hidden]`."""
+    gradients = []
+    for states, items in zip(hidden.split(_SCORED_ROWS), wanted.split(_SCORED_ROWS), strict=True):
+        states.requires_grad_(True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16()):
+            scores = model.scores(states)
+        (F.cross_entropy(scores.float(), items, reduction="sum") / len(wanted)).backward()
+        gradients.append(states.grad)
+    return torch.cat(gradients)
 
 
 def _shuffled_batches(
