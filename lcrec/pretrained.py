@@ -23,6 +23,7 @@ from lcrec.dataset import Dataset
 from lcrec.errors import ModelError, PromptError
 from lcrec.model import parameter_count
 from lcrec.prompt import FILE_NAME, PromptText, RecommenderCard, code_token_names, read_card, write_card
+from lcrec.tasks.mixture import deployed_text
 from lcrec.tokenizer import make_prompt
 from lcrec.train import save_language_model
 from odllm_artifact import write_folder
@@ -69,12 +70,20 @@ def load_shape(name_or_path: str) -> tuple[Any, PreTrainedTokenizerBase]:
 def _named(name_or_path: str) -> Iterator[None]:
     """Say in words that nothing of a name can be read."""
     try:
+        if leads_nowhere(name_or_path):  # without a network the hub is waited for
+            raise OSError("there is no such folder.")
         yield
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(
             f"{name_or_path} cannot be loaded: {error} A model folder, a GGUF file, {SMOLLM2} or a name on the "
             "Hugging Face hub is needed."
         ) from error
+
+
+def leads_nowhere(name_or_path: str) -> bool:
+    """Tell whether this is a path, and nothing is there: the hub's names are `name` or `owner/name`."""
+    path = Path(name_or_path)
+    return not path.exists() and (name_or_path.startswith((".", "/", "~")) or len(path.parts) > 2)
 
 
 def base_model(name_or_path: str) -> str:
@@ -174,12 +183,6 @@ def _draw_rows(weight: torch.Tensor, start: int, generator: torch.Generator) -> 
     weight[start:] = (old.mean(dim=0) + noise * old.std(dim=0)).to(weight.dtype)
 
 
-def default_text(tokenizer: PreTrainedTokenizerBase) -> PromptText:
-    """Return words for a model that reads English, behind its begin-of-sequence token if it has one."""
-    begin = tokenizer.bos_token or ""
-    return PromptText(prefix=f"{begin}The user has chosen, in this order:", separator=",", suffix=". Next:")
-
-
 def new_recommender(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -202,7 +205,7 @@ def new_recommender(
         out: the model folder.
         base: where the model is from, for the record (`base_model`).
         facts: what `recommender.json` says about the data (`dataset_facts`).
-        text: words around the items; `default_text` if not given.
+        text: words around the items; `deployed_text` if not given.
         max_items: history items a prompt holds.
         seed: of the new rows.
         overwrite: replace a folder that is there.
@@ -215,7 +218,7 @@ def new_recommender(
         ArtifactError: `out` is in the way.
     """
     sizes = dataset.require_codes().sizes
-    text = text or default_text(tokenizer)
+    text = text or deployed_text(tokenizer)
     with write_folder(out, overwrite=overwrite) as folder:
         add_code_tokens(model, tokenizer, sizes, seed=seed)
         prompt = make_prompt(tokenizer, text, sizes, max_items)

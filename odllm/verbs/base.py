@@ -29,7 +29,8 @@ def base(
 
     from compression.checkpoint import check_supported
     from lcrec.dataset import load_dataset
-    from lcrec.pretrained import default_text, load_pretrained, new_recommender
+    from lcrec.pretrained import load_pretrained, new_recommender
+    from lcrec.tasks.mixture import deployed_text
     from lcrec.train import dataset_facts
     from odllm.torch_setup import set_up_torch
 
@@ -39,7 +40,7 @@ def base(
     language_model, tokenizer = load_pretrained(model)
     check_supported(language_model.config)
     words = {"prefix": prefix, "separator": separator, "suffix": suffix}
-    text = msgspec.structs.replace(default_text(tokenizer), **{k: v for k, v in words.items() if v is not None})
+    text = msgspec.structs.replace(deployed_text(tokenizer), **{k: v for k, v in words.items() if v is not None})
     card = new_recommender(
         language_model,
         tokenizer,

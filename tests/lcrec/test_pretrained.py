@@ -11,8 +11,9 @@ from tokenizers.trainers import BpeTrainer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from lcrec.errors import ModelError, PromptError
-from lcrec.pretrained import SMOLLM2, add_code_tokens, default_text, load_pretrained, new_recommender, smollm2_file
+from lcrec.pretrained import SMOLLM2, add_code_tokens, load_pretrained, new_recommender, smollm2_file
 from lcrec.prompt import PromptText, code_token_names, read_card
+from lcrec.tasks.mixture import deployed_text
 from lcrec.tokenizer import make_prompt
 
 SIZES = (4, 4, 4)
@@ -112,7 +113,7 @@ def test_a_recommenders_folder_is_written(base, make_dataset, tmp_path):
     model, tokenizer = load_pretrained(base)
     card = new_recommender(model, tokenizer, make_dataset(), tmp_path / "out", base="mine", facts={"name": "toy"})
     assert read_card(tmp_path / "out") == card
-    assert card.prompt_text == default_text(tokenizer)
+    assert card.prompt_text == deployed_text(tokenizer)
     assert card.training["base_model"] == "mine"
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     codes = np.random.default_rng(0).integers(0, SIZES, (3, 3))
@@ -139,7 +140,11 @@ def test_words_that_hold_code_tokens_are_refused(make_model, byte_level):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("no/where/at all", "cannot be loaded.*a name on the Hugging Face hub"), ("absent.gguf", "no file absent.gguf")],
+    [
+        ("no/where/at all", "cannot be loaded: there is no such folder.*a name on the Hugging Face hub"),
+        ("./absent", "cannot be loaded: there is no such folder"),
+        ("absent.gguf", "no file absent.gguf"),
+    ],
 )
 def test_a_model_that_is_not_there_is_named(name, message):
     with pytest.raises(ModelError, match=message):
