@@ -115,18 +115,16 @@ def read_source(kind: Format, source: str, name: str | None, options: dict[str, 
 
 def _read_dump(kind: Format, path: Path, name: str | None, options: dict[str, Any], progress: Progress) -> Imported:
     """Read interactions and items of two files."""
-    from lcrec.importers import amazon, steam
+    from lcrec.importers.amazon import AMAZON2018, AMAZON2023
+    from lcrec.importers.dump import LCREC_LIMITS
+    from lcrec.importers.steam import STEAM
 
-    read, default = {
-        Format.amazon2018: (amazon.import_amazon2018, amazon.DEFAULT_LIMITS),
-        Format.amazon2023: (amazon.import_amazon2023, amazon.DEFAULT_LIMITS),
-        Format.steam: (steam.import_steam, steam.DEFAULT_LIMITS),
-    }[kind]
-    return read(
+    dump = {Format.amazon2018: AMAZON2018, Format.amazon2023: AMAZON2023, Format.steam: STEAM}[kind]
+    return dump.read(
         path,
         meta=options.get("--meta"),
         name=name,
-        limits=_limits(default, options),
+        limits=_limits(LCREC_LIMITS, options),
         require_titles="--require-titles" in options,
         progress=progress,
     )

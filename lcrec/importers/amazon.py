@@ -19,14 +19,10 @@ import msgspec
 
 from lcrec.errors import DatasetError
 from lcrec.importers.csv_table import CsvBlock, open_table
-from lcrec.importers.dump import import_dump
-from lcrec.importers.imported import Imported
-from lcrec.importers.interactions import Limits
+from lcrec.importers.dump import Dump
 from lcrec.importers.json_lines import read_json_lines, record_blocks
 from lcrec.importers.table import ITEM, USER, Block, TableColumns
-from odllm_artifact import Progress, silent
-
-DEFAULT_LIMITS = Limits(min_interactions=5, first_only=True)
+from odllm_artifact import Progress
 
 FIELDS = ("user", "item", "time", None, "rating")
 """The records' attributes in the order of a table's columns."""
@@ -88,63 +84,6 @@ class Meta2023(msgspec.Struct, gc=False):
     def words(self) -> str:
         """Return description, brand and categories."""
         return _join(self.description, self.store or "", self.categories or [])
-
-
-def import_amazon2018(
-    source: Path,
-    *,
-    meta: Path | None = None,
-    name: str | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    require_titles: bool = False,
-    progress: Progress = silent,
-) -> Imported:
-    """Read a category of the dump of 2018.
-
-    Args:
-        source: `CATEGORY.csv` (ratings) or `CATEGORY.json.gz` (reviews), gzip or not. Ratings of 2014, which have
-            the user first, are known by their ids.
-        meta: `meta_CATEGORY.json.gz`; None leaves titles and texts empty.
-        name: what reports call the dataset; default: the source's name.
-        limits: which interactions stay.
-        require_titles: items without a title are dropped too, which LC-Rec does not do.
-        progress: told how much of the files is read.
-
-    Raises:
-        DatasetError: a file is missing or damaged, or nothing is left.
-    """
-    return import_dump(
-        source, meta, _blocks_2018, _meta_2018, NAMES_2018,
-        name=name, limits=limits, require_titles=require_titles, progress=progress,
-    )  # fmt: skip
-
-
-def import_amazon2023(
-    source: Path,
-    *,
-    meta: Path | None = None,
-    name: str | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    require_titles: bool = False,
-    progress: Progress = silent,
-) -> Imported:
-    """Read a category of the dump of 2023.
-
-    Args:
-        source: `CATEGORY.csv` (ratings) or `CATEGORY.jsonl` (reviews), gzip or not.
-        meta: `meta_CATEGORY.jsonl.gz`; None leaves titles and texts empty.
-        name: what reports call the dataset; default: the source's name.
-        limits: which interactions stay.
-        require_titles: items without a title are dropped too.
-        progress: told how much of the files is read.
-
-    Raises:
-        DatasetError: a file is missing or damaged, or nothing is left.
-    """
-    return import_dump(
-        source, meta, _blocks_2023, _meta_2023, NAMES_2023,
-        name=name, limits=limits, require_titles=require_titles, progress=progress,
-    )  # fmt: skip
 
 
 def _blocks_2018(path: Path, progress: Progress) -> Iterator[Block]:
@@ -211,3 +150,11 @@ def _join(description: list[str] | str | None, brand: str, categories: list[str]
     """Put an item's words together, the description first."""
     paragraphs = [description] if isinstance(description, str) else description or []
     return " ".join([*paragraphs, brand, ", ".join(categories)]).strip()
+
+
+AMAZON2018 = Dump(_blocks_2018, _meta_2018, NAMES_2018)
+"""`CATEGORY.csv` (ratings) or `CATEGORY.json.gz` (reviews), and `meta_CATEGORY.json.gz`. Ratings of 2014, which have
+the user first, are known by their ids."""
+
+AMAZON2023 = Dump(_blocks_2023, _meta_2023, NAMES_2023)
+"""`CATEGORY.csv` (ratings) or `CATEGORY.jsonl` (reviews), and `meta_CATEGORY.jsonl.gz`."""

@@ -15,14 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from lcrec.importers.dump import import_dump
-from lcrec.importers.imported import Imported
-from lcrec.importers.interactions import Limits
+from lcrec.importers.dump import Dump
 from lcrec.importers.json_lines import read_python_lines, record_blocks
 from lcrec.importers.table import Block, TableColumns
-from odllm_artifact import Progress, silent
-
-DEFAULT_LIMITS = Limits(min_interactions=5, first_only=True)
+from odllm_artifact import Progress
 
 NAMES = TableColumns("username", "product_id", "date")
 
@@ -63,37 +59,13 @@ class Game(msgspec.Struct, gc=False):
         return ", ".join(dict.fromkeys([*(self.genres or []), *(self.tags or []), *filter(None, [self.developer])]))
 
 
-def import_steam(
-    source: Path,
-    *,
-    meta: Path | None = None,
-    name: str | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    require_titles: bool = False,
-    progress: Progress = silent,
-) -> Imported:
-    """Read Steam's reviews; whoever reviewed a game has played it, whatever they say of it.
-
-    Args:
-        source: `steam_reviews.json.gz`, gzip or not.
-        meta: `steam_games.json.gz`; None leaves titles and texts empty.
-        name: what reports call the dataset; default: the source's name.
-        limits: which interactions stay. There are no ratings.
-        require_titles: games without a title are dropped too.
-        progress: told how much of the files is read.
-
-    Raises:
-        DatasetError: a file is missing or damaged, or nothing is left.
-    """
-    return import_dump(
-        source, meta, _blocks, _games, NAMES,
-        name=name, limits=limits, require_titles=require_titles, progress=progress,
-    )  # fmt: skip
-
-
 def _blocks(path: Path, progress: Progress) -> Iterator[Block]:
     return iter(record_blocks(path, read_python_lines(path, Review, progress), FIELDS))
 
 
 def _games(path: Path, progress: Progress) -> Iterable[tuple[int, Game]]:
     return read_python_lines(path, Game, progress)
+
+
+STEAM = Dump(_blocks, _games, NAMES)
+"""`steam_reviews.json.gz` and `steam_games.json.gz`. There are no ratings: whoever reviewed a game has played it."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcrec.errors import DatasetError
-from lcrec.importers.amazon import import_amazon2018, import_amazon2023
+from lcrec.importers.amazon import AMAZON2018, AMAZON2023
 from lcrec.importers.interactions import Limits
 
 FEW = Limits(min_interactions=1, first_only=True)
@@ -61,7 +61,7 @@ def meta(tmp_path):
 
 
 def test_amazon2018_ratings_have_the_item_first_and_no_header(ratings):
-    imported = import_amazon2018(ratings, limits=Limits(first_only=True))
+    imported = AMAZON2018.read(ratings, limits=Limits(first_only=True))
     assert ids(imported) == {
         "A1ANN0": [asin("1"), asin("3"), asin("2")],
         "A2BOB0": [asin("1"), asin("2"), asin("9")],
@@ -71,14 +71,14 @@ def test_amazon2018_ratings_have_the_item_first_and_no_header(ratings):
 
 
 def test_amazon2014_ratings_have_the_user_first_and_are_known_by_their_ids(ratings):
-    expected = ids(import_amazon2018(ratings, limits=FEW))
+    expected = ids(AMAZON2018.read(ratings, limits=FEW))
     swapped = [line.split(",") for line in ratings.read_text().splitlines()]
     ratings.write_text("".join(f"{user},{item},{stars},{time}\n" for item, user, stars, time in swapped))
-    assert ids(import_amazon2018(ratings, limits=FEW)) == expected
+    assert ids(AMAZON2018.read(ratings, limits=FEW)) == expected
 
 
 def test_amazon2018_every_drop_is_counted(ratings, meta):
-    imported = import_amazon2018(ratings, meta=meta, limits=FEW)
+    imported = AMAZON2018.read(ratings, meta=meta, limits=FEW)
     assert ids(imported) == {"A1ANN0": [asin("1"), asin("3"), asin("2")]}
     assert imported.repairs == {
         "html_entities_unescaped": 1,
@@ -95,7 +95,7 @@ def test_amazon2018_every_drop_is_counted(ratings, meta):
 
 
 def test_amazon2018_titles_and_texts_are_those_of_the_metadata(ratings, meta):
-    items = {item.id: item for item in import_amazon2018(ratings, meta=meta, limits=FEW).dataset.items}
+    items = {item.id: item for item in AMAZON2018.read(ratings, meta=meta, limits=FEW).dataset.items}
     assert items[asin("1")].title == "Desk Lamp & Clamp"
     assert items[asin("1")].text == "Warm light. Two arms. Lumen Home, Lamps"
     assert (items[asin("2")].title, items[asin("2")].text) == (f"Item {asin('2')}", "One paragraph.")
@@ -105,7 +105,7 @@ def test_amazon2018_titles_and_texts_are_those_of_the_metadata(ratings, meta):
 def test_amazon2018_items_without_titles_can_be_dropped(ratings, meta):
     with ratings.open("a") as file:
         file.write(f"{asin('8')},A1ANN0,5.0,950\n")
-    imported = import_amazon2018(ratings, meta=meta, limits=FEW, require_titles=True)
+    imported = AMAZON2018.read(ratings, meta=meta, limits=FEW, require_titles=True)
     assert ids(imported) == {"A1ANN0": [asin("1"), asin("3"), asin("8")]}
     assert imported.repairs["items_without_metadata"] == 2
     assert imported.repairs["interactions_with_unknown_items"] == 3
@@ -118,7 +118,7 @@ def test_amazon2018_reviews_are_the_same_as_ratings(ratings, meta, tmp_path):
         for item, user, stars, time in (line.split(",") for line in ratings.read_text().splitlines())
     ]  # fmt: skip
     reviews = write_lines(tmp_path / "Lamps_and_Shades.json.gz", records)
-    one, other = (import_amazon2018(source, meta=meta, limits=FEW) for source in (reviews, ratings))
+    one, other = (AMAZON2018.read(source, meta=meta, limits=FEW) for source in (reviews, ratings))
     assert ids(one) == ids(other)
     assert one.dataset.items == other.dataset.items
     assert one.repairs == other.repairs
@@ -127,7 +127,7 @@ def test_amazon2018_reviews_are_the_same_as_ratings(ratings, meta, tmp_path):
 def test_amazon2018_first_row_of_an_item_counts(ratings, meta):
     with gzip.open(meta, "at") as file:
         file.write(json.dumps({"asin": asin("3"), "title": "Another shade"}) + "\n")
-    imported = import_amazon2018(ratings, meta=meta, limits=FEW)
+    imported = AMAZON2018.read(ratings, meta=meta, limits=FEW)
     assert "Paper Shade" in [item.title for item in imported.dataset.items]
     assert imported.repairs["conflicting_titles"] == 1
 
@@ -136,27 +136,27 @@ def test_amazon2018_a_row_with_a_title_counts_before_one_without(ratings, meta):
     with gzip.open(meta, "at") as file:
         file.write(json.dumps({"asin": asin("2"), "title": "Floor Lamp", "description": ["Tall."]}) + "\n")
         file.write(json.dumps({"asin": asin("2"), "title": " "}) + "\n")
-    imported = import_amazon2018(ratings, meta=meta, limits=FEW, require_titles=True)
+    imported = AMAZON2018.read(ratings, meta=meta, limits=FEW, require_titles=True)
     assert {item.id: (item.title, item.text) for item in imported.dataset.items}[asin("2")] == ("Floor Lamp", "Tall.")
     assert "conflicting_titles" not in imported.repairs
     assert "empty_titles" not in imported.repairs
 
 
 def test_amazon_files_may_begin_with_the_mark_of_windows(ratings, meta):
-    expected = import_amazon2018(ratings, meta=meta, limits=FEW).dataset.items
+    expected = AMAZON2018.read(ratings, meta=meta, limits=FEW).dataset.items
     marked = meta.with_name("marked.json")
     marked.write_bytes(b"\xef\xbb\xbf" + gzip.decompress(meta.read_bytes()).replace(b"\n", b"\r\n"))
-    assert import_amazon2018(ratings, meta=marked, limits=FEW).dataset.items == expected
+    assert AMAZON2018.read(ratings, meta=marked, limits=FEW).dataset.items == expected
 
 
 def test_a_folder_in_the_place_of_a_file_is_called_one(ratings, tmp_path):
     with pytest.raises(DatasetError, match="is a folder"):
-        import_amazon2018(ratings, meta=tmp_path, limits=FEW)
+        AMAZON2018.read(ratings, meta=tmp_path, limits=FEW)
 
 
 def test_amazon2018_long_texts_are_cut_between_words(ratings, tmp_path):
     records = [{"asin": asin(one), "title": one, "description": ["lamp " * 500]} for one in "1239"]
-    imported = import_amazon2018(ratings, meta=write_lines(tmp_path / "meta.json", records), limits=FEW)
+    imported = AMAZON2018.read(ratings, meta=write_lines(tmp_path / "meta.json", records), limits=FEW)
     assert {len(item.text) for item in imported.dataset.items} == {1999}
     assert imported.repairs["long_texts_cut"] == 4
 
@@ -166,7 +166,7 @@ def test_amazon_defaults_are_five_core_and_first_time_only(tmp_path):
     rows += [(0, 0, 99), (7, 0, 1), (7, 1, 2), (7, 2, 3), (7, 3, 4)]
     path = tmp_path / "Lamps.csv"
     path.write_text("".join(f"{asin(str(item))},A{user}USER,5.0,{time}\n" for user, item, time in rows))
-    imported = import_amazon2018(path)
+    imported = AMAZON2018.read(path)
     assert imported.repairs == {"repeated_items": 1, "interactions_outside_core": 4}
     assert (len(imported.dataset.users), imported.dataset.interactions) == (5, 25)
 
@@ -192,7 +192,7 @@ def meta2023(tmp_path):
 
 
 def test_amazon2023_ratings_have_a_header_and_milliseconds(ratings2023, meta2023):
-    imported = import_amazon2023(ratings2023, meta=meta2023, limits=FEW)
+    imported = AMAZON2023.read(ratings2023, meta=meta2023, limits=FEW)
     assert ids(imported) == {"AEANN": ["P2", "P3", "P1"]}
     assert {item.id: (item.title, item.text) for item in imported.dataset.items} == {
         "P1": ("Reading Lamp", "For books Lumen Home, Lamps"),
@@ -206,7 +206,7 @@ def test_amazon2023_ratings_may_carry_a_history(ratings2023, tmp_path):
     lines = gzip.decompress(ratings2023.read_bytes()).decode().splitlines()
     path = tmp_path / "All_Lamps.csv"
     path.write_text("\n".join([f"{lines[0]},history", *(f"{line},P7 P8" for line in lines[1:])]))
-    assert ids(import_amazon2023(path, limits=FEW)) == {"AEANN": ["P2", "P3", "P1"]}
+    assert ids(AMAZON2023.read(path, limits=FEW)) == {"AEANN": ["P2", "P3", "P1"]}
 
 
 def test_amazon2023_reviews_are_counted_by_their_parent(tmp_path):
@@ -215,7 +215,7 @@ def test_amazon2023_reviews_are_counted_by_their_parent(tmp_path):
          "user_id": "AEANN", "timestamp": time, "helpful_vote": 0, "verified_purchase": True}
         for one, time in (("P1", 3), ("P2", 1), ("P3", 2))
     ]  # fmt: skip
-    imported = import_amazon2023(write_lines(tmp_path / "All_Lamps.jsonl.gz", records), limits=FEW)
+    imported = AMAZON2023.read(write_lines(tmp_path / "All_Lamps.jsonl.gz", records), limits=FEW)
     assert ids(imported) == {"AEANN": ["P2", "P3", "P1"]}
 
 
@@ -235,13 +235,13 @@ def test_amazon_damaged_review_is_refused_with_its_line(line, message, tmp_path)
     path = tmp_path / "Lamps.json"
     path.write_bytes(b'{"reviewerID": "A1", "asin": "B1", "overall": 5.0, "unixReviewTime": 1}\n' + line + b"\n")
     with pytest.raises(DatasetError, match=message):
-        import_amazon2018(path)
+        AMAZON2018.read(path)
 
 
 def test_amazon_truncated_gzip_is_named(meta, ratings):
     meta.write_bytes(meta.read_bytes()[:-30])
     with pytest.raises(DatasetError, match=r"meta_Lamps_and_Shades\.json\.gz .*truncated"):
-        import_amazon2018(ratings, meta=meta, limits=FEW)
+        AMAZON2018.read(ratings, meta=meta, limits=FEW)
 
 
 def test_amazon_damaged_gzip_is_named(ratings2023):
@@ -249,29 +249,29 @@ def test_amazon_damaged_gzip_is_named(ratings2023):
     content[40] ^= 255
     ratings2023.write_bytes(content)
     with pytest.raises(DatasetError, match=r"All_Lamps\.csv\.gz"):
-        import_amazon2023(ratings2023)
+        AMAZON2023.read(ratings2023)
 
 
 def test_amazon_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "Lamps.txt").write_text("x")
     with pytest.raises(DatasetError, match=r"expected a name that ends in \.csv"):
-        import_amazon2018(tmp_path / "Lamps.txt")
+        AMAZON2018.read(tmp_path / "Lamps.txt")
 
 
 def test_amazon_ratings_with_a_header_are_refused_with_their_line(ratings):
     ratings.write_text("item,user,rating,timestamp\n" + ratings.read_text())
     with pytest.raises(DatasetError, match="line 1: timestamp is 'timestamp'"):
-        import_amazon2018(ratings)
+        AMAZON2018.read(ratings)
 
 
 def test_amazon_missing_metadata_are_named(ratings, tmp_path):
     with pytest.raises(DatasetError, match=r"meta_none\.json\.gz is missing"):
-        import_amazon2018(ratings, meta=tmp_path / "meta_none.json.gz")
+        AMAZON2018.read(ratings, meta=tmp_path / "meta_none.json.gz")
 
 
 def test_amazon_progress_goes_through_the_files_once(ratings, meta):
     seen = []
-    import_amazon2018(ratings, meta=meta, limits=FEW, progress=lambda done, total, note="": seen.append((done, total)))
+    AMAZON2018.read(ratings, meta=meta, limits=FEW, progress=lambda done, total, note="": seen.append((done, total)))
     total = ratings.stat().st_size + 2 * meta.stat().st_size
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1] == (total, total)
@@ -310,7 +310,7 @@ def test_amazon_steps_are_those_of_lcrec(events, known, k, tmp_path_factory):
     }
     limits = Limits(min_interactions=k, first_only=True)
     if expected:
-        assert ids(import_amazon2018(path, meta=meta, limits=limits)) == expected
+        assert ids(AMAZON2018.read(path, meta=meta, limits=limits)) == expected
     else:
         with pytest.raises(DatasetError, match="is left"):
-            import_amazon2018(path, meta=meta, limits=limits)
+            AMAZON2018.read(path, meta=meta, limits=limits)

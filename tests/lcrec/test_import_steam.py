@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lcrec.errors import DatasetError
 from lcrec.importers.interactions import Limits
 from lcrec.importers.json_lines import read_python_lines
-from lcrec.importers.steam import import_steam
+from lcrec.importers.steam import STEAM
 
 FEW = Limits(min_interactions=1, first_only=True)
 
@@ -57,14 +57,14 @@ def games(tmp_path):
 
 
 def test_steam_reviews_are_python_and_become_sequences(reviews):
-    imported = import_steam(reviews, limits=FEW)
+    imported = STEAM.read(reviews, limits=FEW)
     assert ids(imported) == {"Ann": ["10", "20", "30"]}
     assert imported.repairs == {"repeated_items": 1, "users_put_in_time_order": 1, "users_too_short": 1}
     assert imported.dataset.name == "steam_reviews"
 
 
 def test_steam_games_give_titles_genres_and_tags(reviews, games):
-    items = {item.id: item for item in import_steam(reviews, meta=games, limits=FEW).dataset.items}
+    items = {item.id: item for item in STEAM.read(reviews, meta=games, limits=FEW).dataset.items}
     assert (items["10"].title, items["10"].text) == ("Café Run", "Indie, Runner, Hut")
     assert (items["20"].title, items["20"].text) == ("Maze & Moss", "")
     assert (items["30"].title, items["30"].text) == ("Item 30", "Puzzle")
@@ -86,7 +86,7 @@ def test_steam_damaged_line_is_refused_and_never_run(line, message, tmp_path):
     path = tmp_path / "steam_reviews.json"
     path.write_text(f"{review('Ann', 1, '2017-01-01')}\n{line}\n")
     with pytest.raises(DatasetError, match=message):
-        import_steam(path)
+        STEAM.read(path)
 
 
 values = st.one_of(

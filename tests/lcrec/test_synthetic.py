@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lcrec.dataset import load_dataset
-from lcrec.importers.amazon import import_amazon2023
+from lcrec.importers.amazon import AMAZON2023
 from lcrec.importers.synthetic import main, write_dump
 from odllm_artifact import ArtifactError
 
@@ -17,7 +17,7 @@ def dump(tmp_path_factory):
 
 def test_synthetic_dump_reads_as_amazons_of_2023(dump, tmp_path):
     folder, interactions = dump
-    imported = import_amazon2023(folder / "Synthetic.csv.gz", meta=folder / "meta_Synthetic.jsonl.gz")
+    imported = AMAZON2023.read(folder / "Synthetic.csv.gz", meta=folder / "meta_Synthetic.jsonl.gz")
     dropped = imported.repairs["repeated_items"] + imported.repairs["interactions_outside_core"]
     assert imported.dataset.interactions + dropped == interactions
     assert "users_put_in_time_order" not in imported.repairs
@@ -28,7 +28,7 @@ def test_synthetic_dump_reads_as_amazons_of_2023(dump, tmp_path):
 
 def test_synthetic_items_follow_zipf_within_topics(dump):
     folder, _ = dump
-    imported = import_amazon2023(folder / "Synthetic.csv.gz")
+    imported = AMAZON2023.read(folder / "Synthetic.csv.gz")
     counts = imported.dataset.popularity(exclude_last=0)
     rank = np.array([int(one.id[1:]) // 200 for one in imported.dataset.items])
     means = [counts[rank == place].mean() for place in range(3)]
