@@ -141,7 +141,8 @@ def add_code_tokens(
     """Give the vocabulary one token a code, level by level behind its last one, in place.
 
     A new row of the embedding (and of the head, where that is a matrix of its own) is drawn from a normal
-    distribution with the old rows' mean and standard deviation, column by column.
+    distribution with the old rows' mean and standard deviation, column by column. Half of its variance it shares
+    with all codes of its level: which level comes next is then learned once, not by every row for itself.
 
     Returns:
         The token id of the first level's code 0.
@@ -156,7 +157,7 @@ def add_code_tokens(
     generator, untrained = torch.Generator().manual_seed(seed), min(rows, first)
     tables = {id(table.weight): table.weight for table in (model.get_input_embeddings(), model.get_output_embeddings())}
     for weight in tables.values():
-        _draw_rows(weight, untrained, generator)
+        _draw_rows(weight, untrained, first, code_sizes, generator)
     return first
 
 
@@ -177,9 +178,16 @@ def name_code_tokens(tokenizer: PreTrainedTokenizerBase, code_sizes: Sequence[in
 
 
 @torch.no_grad()
-def _draw_rows(weight: torch.Tensor, start: int, generator: torch.Generator) -> None:
+def _draw_rows(
+    weight: torch.Tensor, start: int, first_code: int, code_sizes: Sequence[int], generator: torch.Generator
+) -> None:
+    """Draw the rows from `start` on, the code tokens' among them."""
     old = weight[:start].float()
     noise = torch.randn(weight[start:].shape, generator=generator)
+    of_levels = torch.randn(len(code_sizes), weight.shape[1], generator=generator)
+    shared = of_levels.repeat_interleave(torch.tensor(code_sizes), dim=0)  # [codes, hidden]
+    codes = noise[first_code - start :][: len(shared)]
+    codes.add_(shared).mul_(0.5**0.5)
     weight[start:] = (old.mean(dim=0) + noise * old.std(dim=0)).to(weight.dtype)
 
 

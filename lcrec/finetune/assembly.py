@@ -49,7 +49,7 @@ def assemble(learner: Learner, config: FineTuneConfig, accelerator: Accelerator)
     loss, prepared = accelerator.prepare(plain, _optimizer(learner.parameters, config))
     plain = accelerator.unwrap_model(loss)
     learning = [weight for weight in plain.parameters() if weight.requires_grad]  # sharding replaces them
-    stepper = Stepper(loss, prepared, learning, config, accelerator)
+    stepper = Stepper(loss, prepared, learning, learner.new_rows(plain.model), config, accelerator)
     return Parts(loss, plain, prepared.optimizer, stepper, in_bfloat16)
 
 

@@ -41,6 +41,7 @@ class FineTuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         epochs: passes over the data.
         max_steps: stop the schedule after so many steps; None after `epochs`.
         learning_rate: at its peak.
+        new_rows_rate: times the learning rate is that of new code tokens' rows, which begin at random.
         warmup: share of the steps over which the learning rate rises; a cosine takes it down to nothing after.
         weight_decay: of the matrices.
         max_grad_norm: gradients are clipped to this norm.
@@ -80,6 +81,7 @@ class FineTuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     epochs: int = 4
     max_steps: int | None = None
     learning_rate: float = 5e-5
+    new_rows_rate: float = 10.0
     warmup: float = 0.01
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -103,7 +105,7 @@ class FineTuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise FineTuningError(f"{name} is {value}; expected at least 1")
-        for name in ("learning_rate", "max_grad_norm"):
+        for name in ("learning_rate", "new_rows_rate", "max_grad_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise FineTuningError(f"{name} is {getattr(self, name)}; expected above 0")
         for name in ("warmup", "lora_dropout"):

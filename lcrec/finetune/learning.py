@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from lcrec.errors import FineTuningError
+from lcrec.finetune.code_rows import CodeRows, find_code_rows
 from lcrec.finetune.config import FineTuneConfig
 from lcrec.finetune.starting import Start
 
@@ -37,7 +38,7 @@ class Learner:
     """
 
     def __init__(self, start: Start, config: FineTuneConfig, *, in_bfloat16: bool) -> None:
-        self._base = start.model
+        self._base, self._start = start.model, start
         self._type = start.model.dtype
         self._tuner: Any = None
         if not in_bfloat16:  # nothing casts what products read: types must not mix
@@ -61,6 +62,11 @@ class Learner:
     def parameters(self) -> list[nn.Parameter]:
         """The weights that learn, each once."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def new_rows(self, model: Any) -> list[CodeRows]:
+        """Return the code tokens' rows in `model`, this one or its shards, if they were never trained; else none."""
+        start = self._start
+        return [] if start.trained else find_code_rows(model, start.first_code_token, start.code_rows)
 
     def write_adapter(self, folder: Path) -> None:
         """Write what PEFT added, and embedding and head if they learned, as PEFT reads it; nothing of a full model."""

@@ -31,6 +31,7 @@ class Start:
         text: the words of the prompt to deploy.
         first_code_token: the token id of the first level's code 0.
         code_rows: code tokens over all levels.
+        trained: whether their rows were trained before: a recommender's.
     """
 
     model: PreTrainedModel
@@ -38,6 +39,7 @@ class Start:
     text: PromptText
     first_code_token: int
     code_rows: int
+    trained: bool = False
 
 
 def start_from(
@@ -86,7 +88,7 @@ def start_from(
         text = begun(tokenizer, text)
     else:
         text = card.prompt_text if card else deployed_text(tokenizer, families)
-    return Start(model, tokenizer, text, first, sum(sizes))
+    return Start(model, tokenizer, text, first, sum(sizes), trained=card is not None)
 
 
 def _shape(config: Any, vocabulary: int) -> PreTrainedModel:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lcrec.errors import FineTuningError
 from lcrec.finetune.batches import pad, share_of
+from lcrec.finetune.code_rows import CodeRows, taken_times
 from lcrec.finetune.config import FineTuneConfig
 from lcrec.finetune.response_loss import on_device
 from lcrec.tasks.encoding import EncodedSample
@@ -25,6 +26,7 @@ class Stepper:
         loss: `ResponseLoss`, wrapped for the devices.
         optimizer: of what learns.
         learning: the weights that learn.
+        new_rows: rows of theirs that learn at a rate of their own.
         config: the recipe.
         accelerator: joins the processes.
     """
@@ -34,10 +36,11 @@ class Stepper:
         loss: nn.Module,
         optimizer: Any,
         learning: Sequence[nn.Parameter],
+        new_rows: Sequence[CodeRows],
         config: FineTuneConfig,
         accelerator: Accelerator,
     ) -> None:
-        self.loss, self.optimizer, self.learning = loss, optimizer, learning
+        self.loss, self.optimizer, self.learning, self.new_rows = loss, optimizer, learning, new_rows
         self.config, self.accelerator = config, accelerator
 
     def step(self, batches: Sequence[Sequence[EncodedSample]], number: int, done: float) -> tuple[float, int]:
@@ -62,7 +65,8 @@ class Stepper:
             raise FineTuningError(
                 f"step {number + 1}: the loss is {total / max(learned, 1)}, the gradients' norm {norm}"
             )
-        self.optimizer.step()
+        with taken_times(self.new_rows, config.new_rows_rate):
+            self.optimizer.step()
         self.optimizer.zero_grad()
         return total, learned
 

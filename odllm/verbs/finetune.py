@@ -28,6 +28,9 @@ def finetune(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Steps at most; the schedule ends there.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
+    new_rows_rate: Annotated[
+        float | None, typer.Option(help="Times the learning rate is that of new code tokens' rows.")
+    ] = None,
     batch_tokens: Annotated[int | None, typer.Option(help="Tokens a step, over all devices.")] = None,
     device_tokens: Annotated[int | None, typer.Option(help="Tokens of one forward on one device.")] = None,
     precision: Annotated[str | None, typer.Option(help="bf16, fp32, or auto: what the device can.")] = None,
@@ -78,6 +81,7 @@ def finetune(
         "epochs": epochs,
         "max_steps": max_steps,
         "learning_rate": learning_rate,
+        "new_rows_rate": new_rows_rate,
         "batch_tokens": batch_tokens,
         "device_tokens": device_tokens,
         "precision": precision,

@@ -38,6 +38,7 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(tmp_path):
         ("epochs: 0", "epochs is 0; expected at least 1"),
         ("learning_rate: -1", "learning_rate is -1.0; expected above 0"),
         ("learning_rate: .inf", "learning_rate is inf; expected above 0"),
+        ("new_rows_rate: 0", "new_rows_rate is 0.0; expected above 0"),
         ("weight_decay: .nan", "weight_decay is nan; expected 0 or more"),
         ("warmup: 1", "warmup is 1.0; expected 0 to below 1"),
         ("seed: -1", "seed is -1; expected 0 or more"),

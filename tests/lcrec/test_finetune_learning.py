@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from lcrec.errors import FineTuningError
+from lcrec.finetune.code_rows import taken_times
 from lcrec.finetune.config import FineTuneConfig
 from lcrec.finetune.learning import Learner, require_peft, total_parameters
 from lcrec.finetune.response_loss import ResponseLoss
@@ -113,6 +114,37 @@ def test_of_the_tables_only_the_code_tokens_rows_change(make_learner, make_model
 def test_new_rows_alone_have_gradients_and_an_optimizers_state(make_learner, tied):
     learned, _ = total_parameters(make_learner("new-rows", tied).model)
     assert learned == ROWS * 32 * (1 if tied else 2)
+
+
+@tied
+@ways
+def test_new_rows_learn_as_if_at_a_rate_so_many_times_as_high(make_learner, batch, way, tied):
+    def after_a_step(rate, factor):
+        torch.manual_seed(0)  # the adapters' first values
+        learner = make_learner(way, tied)
+        optimizer = torch.optim.AdamW(learner.parameters, lr=rate, weight_decay=0.1)
+        ResponseLoss(learner.model, bfloat16=False)(*batch).backward()
+        found = learner.new_rows(learner.model)
+        assert len(found) == (1 if tied else 2)
+        with taken_times(found, factor):
+            optimizer.step()
+        return values(learner.merged())
+
+    slow, fast, mixed = after_a_step(1e-3, 1.0), after_a_step(5e-3, 1.0), after_a_step(1e-3, 5.0)
+    new = slice(FIRST, FIRST + ROWS)
+    for name in slow:
+        if name in TABLES:
+            assert (mixed[name][new] != slow[name][new]).any()
+            torch.testing.assert_close(mixed[name][new], fast[name][new])
+            mixed[name][new] = slow[name][new]
+        assert torch.equal(mixed[name], slow[name])
+
+
+def test_a_recommenders_rows_are_not_new(make_model):
+    learner = Learner(
+        Start(make_model(25), None, PromptText("", "", ""), FIRST, ROWS, trained=True), WAYS["full"], in_bfloat16=False
+    )
+    assert learner.new_rows(learner.model) == []
 
 
 def test_what_learns_is_float32_and_the_result_has_the_bases_type(make_learner, batch):

@@ -248,6 +248,8 @@ def test_a_disk_without_room_is_refused_before_the_first_step(base, dataset, tmp
 def test_a_recommender_is_taken_further(base, dataset, tmp_path):
     run(make_job(base, dataset), tmp_path / "first")
     job = make_job(str(tmp_path / "first"), dataset, epochs=1)
+    assert job.start().trained
+    assert not make_job(base, dataset).start().trained
     report = run(job, tmp_path / "second")
     assert read_card(tmp_path / "second").prompt == read_card(tmp_path / "first").prompt
     first = read_card(tmp_path / "first").training
