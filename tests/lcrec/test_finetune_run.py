@@ -14,7 +14,7 @@ from lcrec.finetune.batches import pad
 from lcrec.finetune.response_loss import ResponseLoss, on_device
 from lcrec.finetune.run import fine_tune
 from lcrec.finetune.samples import task_mixture
-from lcrec.pretrained import load_pretrained
+from lcrec.pretrained import load_pretrained, new_recommender
 from lcrec.prompt import PromptText, read_card
 from lcrec.tasks.templates import load_families
 
@@ -249,12 +249,19 @@ def test_a_recommender_is_taken_further(base, dataset, tmp_path):
     run(make_job(base, dataset), tmp_path / "first")
     job = make_job(str(tmp_path / "first"), dataset, epochs=1)
     assert job.start().trained
-    assert not make_job(base, dataset).start().trained
     report = run(job, tmp_path / "second")
     assert read_card(tmp_path / "second").prompt == read_card(tmp_path / "first").prompt
     first = read_card(tmp_path / "first").training
     assert report["base_model"] == first["base_model"] == "base"
     assert report["history"][0]["training_loss"] < first["history"][0]["training_loss"]
+
+
+def test_a_pretrained_model_that_was_given_codes_only_learns_as_the_model_itself(base, dataset, tmp_path):
+    new_recommender(*load_pretrained(base), dataset, tmp_path / "codes", base="base", facts={"name": "toy"})
+    assert not make_job(str(tmp_path / "codes"), dataset).start().trained
+    one = run(make_job(base, dataset, max_steps=2), tmp_path / "one")
+    other = run(make_job(str(tmp_path / "codes"), dataset, max_steps=2), tmp_path / "other")
+    assert one["history"] == other["history"]
 
 
 def test_a_recommender_of_other_codes_is_refused(base, dataset, make_dataset, tmp_path):
