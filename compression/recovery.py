@@ -158,6 +158,7 @@ def _choose(
     if surprise is None or number == 1:
         return best, []
     start = values_of(distiller.learning)
+    progress(0.0, 1.0, "measuring what a step takes")
     steps = _steps_a_trial(distiller, student, drawn, clock, surprise, number)
     put_back(distiller.learning, start)
     if steps < LEAST_STEPS:
@@ -242,6 +243,7 @@ def _run(
     while True:
         done = 1.0 if before == 1 else (clock.agreed() - before) / (1 - before)
         if best.due(done):
+            progress(before + done * (1 - before), 1.0, "validating")
             clock.validate(best, len(divergences))
         if done >= 1:
             best.put_back()
