@@ -115,6 +115,7 @@ def dry_run(
     steps = len(plan.steps) * config.epochs
     steps = steps if config.max_steps is None else min(steps, config.max_steps)
     peak = None if peak_tflops is None else peak_tflops * 1e12 * accelerator.num_processes
+    accelerator.end_training()
     return DryRun(
         tasks=tasks,
         padding=plan.padding,

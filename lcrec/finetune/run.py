@@ -86,6 +86,7 @@ def fine_tune(
         with write_folder(out, overwrite=overwrite) as staging:
             _write(whole, start, card, config, staging)
     accelerator.wait_for_everyone()
+    accelerator.end_training()  # a process that ends while gloo's threads run may be aborted
     return report if accelerator.is_main_process else {}
 
 
