@@ -71,10 +71,10 @@ def _local(tensor: Tensor) -> Tensor:
 
 
 @contextmanager
-def taken_times(found: Sequence[CodeRows], factor: float) -> Iterator[None]:
+def scaled_update(found: Sequence[CodeRows], factor: float) -> Iterator[None]:
     """Take the update that an optimizer makes inside `factor` times over, in these rows."""
-    before = [rows.values().clone() for rows in found] if factor != 1 else []
+    before = [rows.values().clone() for rows in found]
     yield
-    for rows, old in zip(found if before else (), before, strict=True):
+    for rows, old in zip(found, before, strict=True):
         values = rows.values()
         values.copy_(old.lerp(values, factor))

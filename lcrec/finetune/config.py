@@ -41,7 +41,7 @@ class FineTuneConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         epochs: passes over the data.
         max_steps: stop the schedule after so many steps; None after `epochs`.
         learning_rate: at its peak.
-        new_rows_rate: times the learning rate is that of new code tokens' rows, which begin at random.
+        new_rows_rate: learning rate of new code tokens' rows, in multiples of `learning_rate`.
         warmup: share of the steps over which the learning rate rises; a cosine takes it down to nothing after.
         weight_decay: of the matrices.
         max_grad_norm: gradients are clipped to this norm.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lcrec.errors import FineTuningError
 from lcrec.finetune.batches import pad, share_of
-from lcrec.finetune.code_rows import CodeRows, taken_times
+from lcrec.finetune.code_rows import CodeRows, scaled_update
 from lcrec.finetune.config import FineTuneConfig
 from lcrec.finetune.response_loss import on_device
 from lcrec.tasks.encoding import EncodedSample
@@ -65,7 +65,7 @@ class Stepper:
             raise FineTuningError(
                 f"step {number + 1}: the loss is {total / max(learned, 1)}, the gradients' norm {norm}"
             )
-        with taken_times(self.new_rows, config.new_rows_rate):
+        with scaled_update(self.new_rows, config.new_rows_rate):
             self.optimizer.step()
         self.optimizer.zero_grad()
         return total, learned

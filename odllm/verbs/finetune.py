@@ -29,7 +29,7 @@ def finetune(
     max_steps: Annotated[int | None, typer.Option(help="Steps at most; the schedule ends there.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
     new_rows_rate: Annotated[
-        float | None, typer.Option(help="Times the learning rate is that of new code tokens' rows.")
+        float | None, typer.Option(help="New code tokens' rows learn at so many times the learning rate.")
     ] = None,
     batch_tokens: Annotated[int | None, typer.Option(help="Tokens a step, over all devices.")] = None,
     device_tokens: Annotated[int | None, typer.Option(help="Tokens of one forward on one device.")] = None,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lcrec.errors import FineTuningError
-from lcrec.finetune.code_rows import taken_times
+from lcrec.finetune.code_rows import scaled_update
 from lcrec.finetune.config import FineTuneConfig
 from lcrec.finetune.learning import Learner, require_peft, total_parameters
 from lcrec.finetune.response_loss import ResponseLoss
@@ -126,7 +126,7 @@ def test_new_rows_learn_as_if_at_a_rate_so_many_times_as_high(make_learner, batc
         ResponseLoss(learner.model, bfloat16=False)(*batch).backward()
         found = learner.new_rows(learner.model)
         assert len(found) == (1 if tied else 2)
-        with taken_times(found, factor):
+        with scaled_update(found, factor):
             optimizer.step()
         return values(learner.merged())
 
